@@ -1,0 +1,62 @@
+import tseslint from 'typescript-eslint'
+
+/**
+ * The import rule: a folder of src may import only what is listed for it here (and itself).
+ * Imports point down; layer 0 (bytes, errors) is open to all.
+ */
+const mayImport = {
+  bytes: ['errors'],
+  errors: [],
+  blob: ['bytes', 'errors'],
+  index: ['bytes', 'errors'],
+  'pxar-decode': ['bytes', 'errors'],
+  'fuse/protocol': ['bytes', 'errors'],
+  source: ['bytes', 'errors', 'blob', 'index'],
+  workers: ['bytes', 'errors', 'blob', 'source'],
+  cache: ['bytes', 'errors'],
+  reader: ['bytes', 'errors', 'blob', 'index', 'source', 'cache', 'workers'],
+  tree: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source'],
+  fuse: ['bytes', 'errors', 'tree', 'fuse/protocol'],
+}
+const folders = ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'workers', 'cache', 'reader', 'tree', 'fuse', 'daemon', 'cli']
+
+function importRule([folder, allowed]) {
+  const forbidden = folders.filter((other) => other !== folder && !allowed.includes(other) && !folder.startsWith(`${other}/`))
+  if (folder === 'fuse/protocol') forbidden.push('fuse')
+  return {
+    files: [`src/${folder}/**/*.ts`],
+    ...(folder === 'fuse' ? { ignores: ['src/fuse/protocol/**'] } : {}),
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              regex: `^(\\.\\./)+(${forbidden.join('|')})/`,
+              message: `src/${folder} may import only: ${allowed.join(', ') || 'nothing of ours'}.`,
+            },
+          ],
+        },
+      ],
+    },
+  }
+}
+
+export default tseslint.config(
+  { ignores: ['dist/', 'node_modules/'] },
+  {
+    files: ['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts'],
+    extends: [tseslint.configs.recommendedTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/only-throw-error': 'off',
+      'no-control-regex': 'off',
+      'no-misleading-character-class': 'off',
+    },
+  },
+  ...Object.entries(mayImport).map(importRule),
+)

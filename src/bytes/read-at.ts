@@ -1,0 +1,47 @@
+/**
+ * A logical byte stream with random access: an archive's metadata, a payload stream, a disk
+ * image. What stands behind it (chunks, a file, an array) is nobody's business but its maker's.
+ */
+export interface ReadAt {
+  /** For error messages: archive name or path. */
+  readonly name: string
+  /** Length in bytes, at most 2^53-1. */
+  readonly size: number
+
+  /**
+   * The bytes `[offset, offset+length)` if they are in memory in one piece, else undefined.
+   * Never waits. The view is only valid until control returns to the event loop: copy what
+   * must live longer. The range must lie inside the stream.
+   */
+  peek(offset: number, length: number): Uint8Array | undefined
+
+  /**
+   * A private copy of `[offset, offset+length)`, always complete. A range that leaves the
+   * stream rejects with TruncatedError; damage below rejects with the error that names it.
+   */
+  read(offset: number, length: number): Promise<Uint8Array>
+
+  /**
+   * First byte at or after `offset` that may be non-zero, or `size` if there is none; and the
+   * first byte at or after `offset` known to be zero without reading, or `size`. Streams that
+   * know nothing of holes leave these out: they are all data.
+   */
+  nextData?(offset: number): number
+  nextHole?(offset: number): number
+
+  /**
+   * Sends `[offset, offset+length)` (inside the stream) straight to a file descriptor, behind
+   * `reply.header`, in one write; whichever thread completes the data does the writing.
+   * Returns at once. Exactly one of `reply.done` and `reply.fail` is called, once, later or
+   * before it returns; after `fail` nothing was written.
+   */
+  deliver?(offset: number, length: number, reply: DirectReply): void
+}
+
+/** A reply waiting for data. */
+export interface DirectReply {
+  /** Written in front of the data; not changed after `deliver`. */
+  readonly header: Uint8Array
+  done(): void
+  fail(error: unknown): void
+}

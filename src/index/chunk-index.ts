@@ -1,0 +1,28 @@
+/**
+ * Which chunk holds which bytes of a stream. Entries stay packed as they are on disk and are
+ * searched in place; nothing is turned into objects.
+ */
+export interface ChunkIndex {
+  /** Path or archive name, for errors. */
+  readonly name: string
+  /** Logical length of the stream in bytes. */
+  readonly size: number
+  /** Number of chunks. */
+  readonly count: number
+  /** Largest chunk of this index in bytes, at most 16 MiB. */
+  readonly maxChunkSize: number
+  /** Index of the chunk that holds `offset` (0 <= offset < size). O(log count). */
+  chunkAt(offset: number): number
+  /** First byte of chunk `i`. */
+  startOf(i: number): number
+  /** First byte behind chunk `i`. */
+  endOf(i: number): number
+  /** The 32 bytes of digest `i`, a view into the index. */
+  digestAt(i: number): Uint8Array
+  /** The digest as a map key (latin1 string of 32 code units). */
+  keyAt(i: number): string
+  /** SHA-256 over the entries, as the manifest records it (hex). */
+  readonly csum: string
+  /** Creation time in the header, Unix seconds. */
+  readonly ctime: number
+}
