@@ -4,7 +4,7 @@
  */
 
 export function keyOf(bytes: Uint8Array, start = 0, end = bytes.length): string {
-  return asBuffer(bytes).latin1Slice(start, end)
+  return asBuffer(bytes).toString('latin1', start, end)
 }
 
 export function bytesOfKey(key: string): Buffer {
