@@ -1,0 +1,63 @@
+import { escapeName } from '../bytes/names.js'
+import { isPbsfsError, type ErrorFields } from '../errors/errors.js'
+import { argToBytes } from './raw-args.js'
+
+/** Fields shown under the message, in this order; the rest follows by name. */
+const FIELD_ORDER = ['path', 'stream', 'item', 'offset', 'digest', 'expected', 'actual', 'wanted', 'given', 'holder']
+
+/** Fields that repeat what the message or another line says. */
+const SILENT_FIELDS = new Set(['remedy', 'errno', 'retryable'])
+
+/** A chain longer than this is a circle. */
+const MAX_CAUSES = 8
+
+/**
+ * An error as the lines a person reads: the message, the fields that help, the remedy, what
+ * caused it. Safe for a terminal. A bug is called one; its stack is shown only when `debug` is set.
+ */
+export function describeError(error: unknown, debug = false): string {
+  const lines = [headline(error), ...details(error)]
+  let cause = error instanceof Error ? error.cause : undefined
+  for (let depth = 0; cause !== undefined && depth < MAX_CAUSES; depth++) {
+    lines.push(`  because: ${headline(cause)}`, ...details(cause).map((line) => '  ' + line))
+    cause = cause instanceof Error ? cause.cause : undefined
+  }
+  if (!isPbsfsError(error)) {
+    if (debug && error instanceof Error && error.stack !== undefined) lines.push(printable(error.stack))
+    else lines.push('  This is a fault of pbsfs itself; -d shows where.')
+  }
+  return lines.join('\n')
+}
+
+/** Text made by the program for a terminal: what names in it could smuggle in is escaped, line ends stay. */
+export function printable(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => line.split('\\').map((part) => escapeName(argToBytes(part))).join('\\')) // prettier-ignore
+    .join('\n')
+}
+
+function headline(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  const text = printable(message).replaceAll('\n', '\n  ')
+  if (isPbsfsError(error) || !(error instanceof Error)) return text
+  return 'code' in error && typeof error.code === 'string' ? text : `${error.name}: ${text}`
+}
+
+function details(error: unknown): string[] {
+  if (!isPbsfsError(error)) return []
+  const lines: string[] = []
+  for (const name of orderedNames(error.fields)) {
+    const value = printable(String(error.fields[name])).replaceAll('\n', ' ')
+    if (!error.message.includes(String(error.fields[name]))) lines.push(`  ${name}: ${value}`)
+  }
+  const remedy = error.fields['remedy']
+  if (typeof remedy === 'string' && !error.message.includes(remedy)) lines.push(`  ${printable(remedy)}`)
+  return lines
+}
+
+function orderedNames(fields: ErrorFields): string[] {
+  const shown = Object.keys(fields).filter((name) => fields[name] !== undefined && !SILENT_FIELDS.has(name))
+  const rank = (name: string) => (FIELD_ORDER.includes(name) ? FIELD_ORDER.indexOf(name) : FIELD_ORDER.length)
+  return shown.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
+}

@@ -1,0 +1,24 @@
+import type { ErrorFields, PlainError } from '../errors/errors.js'
+import type { LogLevel } from '../errors/log.js'
+import type { MountConfig } from './mount-config.js'
+import type { SessionStatus } from './status.js'
+
+/** What the session thread is started with. The descriptor is the mounted FUSE channel. */
+export interface SessionWorkerData {
+  readonly fd: number
+  readonly config: MountConfig
+}
+
+/** How a session came to its end without a failure. */
+export type SessionEnd = 'unmounted' | 'aborted' | 'stopped'
+
+/** Session thread to main thread. `ready` once, before it nothing but `log` and `failed`. */
+export type FromSession =
+  | { readonly type: 'ready' }
+  | { readonly type: 'ended'; readonly reason: SessionEnd }
+  | { readonly type: 'failed'; readonly error: PlainError }
+  | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields?: ErrorFields }
+  | { readonly type: 'status'; readonly id: number; readonly status: SessionStatus }
+
+/** Main thread to session thread. `stop`: leave the device at once, mounted or not. */
+export type ToSession = { readonly type: 'status'; readonly id: number } | { readonly type: 'stop' }

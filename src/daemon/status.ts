@@ -1,0 +1,84 @@
+/**
+ * The JSON of `pbsfs status --json` and of the file `.pbsfs/status` in a mount. Programs read
+ * it: fields are added, never changed; a change that breaks a reader raises the version. Paths
+ * and names are text in which `\xNN` stands for a byte (`escapeName`).
+ */
+export const STATUS_VERSION = 1
+
+export interface StatusDocument {
+  readonly version: typeof STATUS_VERSION
+  readonly mounts: readonly MountStatus[]
+}
+
+/**
+ * `running`: the daemon lives and answered. `silent`: it lives and did not answer in time.
+ * `dead`: it is gone, the mount is still there. `unknown`: a mount of pbsfs of which this user has
+ * no record (another user's).
+ */
+export type MountState = 'running' | 'silent' | 'dead' | 'unknown'
+
+export interface MountStatus {
+  readonly mountpoint: string
+  readonly source: string
+  readonly state: MountState
+  readonly pid: number | null
+  /** Seconds since the mount answered; null when not known. */
+  readonly uptimeSeconds: number | null
+  /** ISO 8601, UTC. */
+  readonly started: string | null
+  /** Version of pbsfs that serves the mount. */
+  readonly pbsfs: string | null
+  readonly driver: string | null
+  /** Where the daemon's log is: a path, or `stderr`. */
+  readonly log: string | null
+  /** What the session thread says; null when it did not answer. */
+  readonly session: SessionStatus | null
+  /** Last warnings and errors of the log, oldest first, as lines. */
+  readonly recent: readonly string[]
+}
+
+/** What the session thread knows of itself. */
+export interface SessionStatus {
+  readonly cache: CacheStatus
+  readonly requests: RequestStatus
+  readonly errors: ErrorSummary
+  readonly sources: readonly SourceStatus[]
+}
+
+/** Bytes and counts since the mount began. */
+export interface CacheStatus {
+  readonly limitBytes: number
+  readonly usedBytes: number
+  readonly chunks: number
+  readonly hits: number
+  readonly misses: number
+}
+
+export interface RequestStatus {
+  readonly total: number
+  readonly inFlight: number
+  readonly bytesRead: number
+}
+
+export interface ErrorSummary {
+  readonly count: number
+  /** The latest different ones, oldest first; bounded. */
+  readonly recent: readonly ErrorReport[]
+}
+
+export interface ErrorReport {
+  /** ISO 8601, UTC. */
+  readonly time: string
+  readonly message: string
+  readonly fields: Readonly<Record<string, string | number | boolean>>
+  /** How often the same was seen. */
+  readonly count: number
+}
+
+export interface SourceStatus {
+  readonly path: string
+  readonly kind: string
+  /** `ok`, `stalled` (no answer for 30 s), `failed`. */
+  readonly state: 'ok' | 'stalled' | 'failed'
+  readonly message?: string
+}
