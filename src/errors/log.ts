@@ -1,11 +1,6 @@
 import type { ErrorFields } from './errors.js'
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
-
-/**
- * Structured log, passed in by whoever composes; there is no global one. A record is one event:
- * a constant message and fields. Never throws. Keys and tokens never go in.
- */
+/** Where records go is the composer's business; everything below gets one of these handed in. */
 export interface Log {
   debug(message: string, fields?: ErrorFields): void
   info(message: string, fields?: ErrorFields): void
@@ -13,7 +8,9 @@ export interface Log {
   error(message: string, fields?: ErrorFields): void
 }
 
-const nothing = () => undefined
-
-/** For callers that have no log. */
-export const noLog: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing }
+export const silentLog: Log = {
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+}

@@ -1,0 +1,161 @@
+import type { DirectReply, ReadAt } from '../bytes/read-at.js'
+import { TruncatedError, withFields } from '../errors/errors.js'
+import type { ChunkIndex } from '../index/chunk-index.js'
+import { ZeroChunks } from '../index/zero-chunks.js'
+import type { ChunkLoader, ChunkRef } from './chunk-loader.js'
+import { Delivery, type DeliveryPart } from './delivery.js'
+import { SequentialDetector } from './sequential.js'
+import { zeroView } from './zeros.js'
+
+export interface ChunkStreamOptions {
+  /** The manifest says the archive is encrypted. */
+  readonly encrypted: boolean
+  /** Which chunks are all zeros; an encrypted archive without its key has none that can be told. */
+  readonly zeros?: ZeroChunks
+  /** Chunks loaded ahead of a sequential reader. */
+  readonly readahead: number
+  /** Descriptor that `deliver` writes to; without it the stream has no `deliver`. */
+  readonly replyFd?: number
+}
+
+const PLAIN_ZEROS = new ZeroChunks()
+
+/** Chunks one `read` has under way at once. */
+const READ_WINDOW = 4
+
+/** An archive, payload or image as a stream: an index over chunks that any archive may share. */
+export class ChunkStream implements ReadAt {
+  readonly name: string
+  readonly size: number
+  readonly deliver?: (offset: number, length: number, reply: DirectReply) => void
+  readonly #index: ChunkIndex
+  readonly #loader: ChunkLoader
+  readonly #options: ChunkStreamOptions
+  readonly #zeros: ZeroChunks | undefined
+  readonly #sequential = new SequentialDetector()
+  /** The chunk used last, so that neighbouring small reads skip the search. */
+  #last = 0
+  /** First chunk that has not been asked for ahead of the current reader. */
+  #aheadUntil = 0
+
+  constructor(name: string, index: ChunkIndex, loader: ChunkLoader, options: ChunkStreamOptions) {
+    this.name = name
+    this.size = index.size
+    this.#index = index
+    this.#loader = loader
+    this.#options = options
+    this.#zeros = options.zeros ?? (options.encrypted ? undefined : PLAIN_ZEROS)
+    const fd = options.replyFd
+    if (fd !== undefined) this.deliver = (offset, length, reply) => this.#deliver(fd, offset, length, reply)
+  }
+
+  peek(offset: number, length: number): Uint8Array | undefined {
+    const i = this.#chunkAt(offset)
+    const from = offset - this.#index.startOf(i)
+    const to = from + length
+    if (offset + length > this.#index.endOf(i)) return undefined
+    if (this.#isZero(i)) return length <= zeroView.length ? zeroView.subarray(0, length) : undefined
+    const chunk = this.#loader.peek(this.#ref(i))
+    return chunk?.bytes.subarray(from, to)
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    this.#check(offset, length)
+    const out = new Uint8Array(length)
+    if (length === 0) return out
+    const last = this.#chunkAt(offset + length - 1)
+    const first = this.#chunkAt(offset)
+    const copies: Promise<void>[] = []
+    for (let i = first; i <= last; i++) {
+      if (copies.length >= READ_WINDOW) await copies[copies.length - READ_WINDOW]
+      copies.push(this.#copyChunk(i, offset, out))
+    }
+    await Promise.all(copies)
+    return out
+  }
+
+  nextData(offset: number): number {
+    for (let i = this.#chunkAt(offset); i < this.#index.count; i++) {
+      if (!this.#isZero(i)) return Math.max(offset, this.#index.startOf(i))
+    }
+    return this.size
+  }
+
+  nextHole(offset: number): number {
+    for (let i = this.#chunkAt(offset); i < this.#index.count; i++) {
+      if (this.#isZero(i)) return Math.max(offset, this.#index.startOf(i))
+    }
+    return this.size
+  }
+
+  async #copyChunk(i: number, offset: number, out: Uint8Array): Promise<void> {
+    const start = this.#index.startOf(i)
+    const from = Math.max(offset, start)
+    const to = Math.min(offset + out.length, this.#index.endOf(i))
+    if (this.#isZero(i)) return
+    try {
+      const bytes = await this.#loader.copy(this.#ref(i), from - start, to - start, 'demand')
+      out.set(bytes, from - offset)
+    } catch (error) {
+      throw withFields(error, { stream: this.name, offset: from, length: to - from })
+    }
+  }
+
+  #deliver(fd: number, offset: number, length: number, reply: DirectReply): void {
+    const parts: DeliveryPart[] = []
+    const first = this.#chunkAt(offset)
+    const last = length === 0 ? first - 1 : this.#chunkAt(offset + length - 1)
+    for (let i = first; i <= last; i++) {
+      const start = this.#index.startOf(i)
+      const from = Math.max(offset, start) - start
+      const to = Math.min(offset + length, this.#index.endOf(i)) - start
+      parts.push({ ref: this.#isZero(i) ? undefined : this.#ref(i), from, to, offset: start + from })
+    }
+    new Delivery(this.name, fd, this.#loader, parts, reply).start()
+    if (this.#sequential.note(offset, length)) this.#loadAhead(last)
+  }
+
+  #loadAhead(current: number): void {
+    const until = Math.min(current + 1 + this.#options.readahead, this.#index.count)
+    // Behind a jump the mark of another reader does not count.
+    const from = this.#aheadUntil > current && this.#aheadUntil <= until ? this.#aheadUntil : current + 1
+    for (let i = from; i < until; i++) {
+      if (!this.#isZero(i)) this.#loader.prefetch(this.#ref(i))
+    }
+    this.#aheadUntil = until
+  }
+
+  #chunkAt(offset: number): number {
+    const last = this.#last
+    if (offset >= this.#index.startOf(last) && offset < this.#index.endOf(last)) return last
+    this.#last = this.#index.chunkAt(offset)
+    return this.#last
+  }
+
+  #isZero(i: number): boolean {
+    return this.#zeros?.has(this.#index, i) ?? false
+  }
+
+  #ref(i: number): ChunkRef {
+    const key = this.#index.keyAt(i)
+    return {
+      // A plain chunk must not stand in for an encrypted one.
+      key: this.#options.encrypted ? `${key}e` : key,
+      digest: this.#index.digestAt(i),
+      length: this.#index.endOf(i) - this.#index.startOf(i),
+      encrypted: this.#options.encrypted,
+      stream: this.name,
+    }
+  }
+
+  #check(offset: number, length: number): void {
+    if (offset < 0 || length < 0 || offset + length > this.size) {
+      throw new TruncatedError(`${this.name}: bytes ${offset}+${length} lie outside the stream`, {
+        stream: this.name,
+        offset,
+        expected: length,
+        actual: Math.max(0, this.size - offset),
+      })
+    }
+  }
+}

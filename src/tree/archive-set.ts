@@ -1,0 +1,117 @@
+import type { ReadAt } from '../bytes/read-at.js'
+import { UnsupportedError } from '../errors/errors.js'
+import { PxarArchive } from '../pxar-decode/archive.js'
+import { ArchiveNodes, type ProblemReport } from './archive.js'
+import { DirTables } from './dir-tables.js'
+import { LinkCounter } from './link-counter.js'
+import type { ArchiveTable } from './mount-tree.js'
+import { checkArchiveSize, MAX_ARCHIVES } from './node-id.js'
+import type { MaybePromise, NodeId } from './tree.js'
+
+/** Archives kept open although the kernel holds nothing of them. */
+const IDLE_ARCHIVES = 16
+
+/** An archive that can be opened. */
+export interface ArchiveSpec {
+  /** What it is: its place and its contents. The same key is the same archive. */
+  readonly key: string
+  /** For messages. */
+  readonly name: string
+  openStreams(): Promise<{ readonly meta: ReadAt; readonly payload?: ReadAt }>
+  /** The pass that finds the hard links. */
+  countLinks(pxar: PxarArchive, signal: AbortSignal): Promise<ReadonlyMap<number, number>>
+}
+
+interface Slot {
+  readonly number: number
+  readonly root: NodeId
+  nodes: ArchiveNodes | undefined
+  opening: Promise<ArchiveNodes> | undefined
+  lastUse: number
+}
+
+/** The archives of a mount: gives each its number and opens it when it is first entered. */
+export class ArchiveSet implements ArchiveTable {
+  readonly tables = new DirTables()
+  readonly #report: ProblemReport
+  readonly #byKey = new Map<string, Slot>()
+  readonly #byNumber = new Map<number, Slot>()
+  #next = 1
+  #uses = 0
+
+  constructor(report: ProblemReport) {
+    this.#report = report
+  }
+
+  /**
+   * Gives the archive its number now. Numbers are part of inode numbers and are never used
+   * twice in a mount: a copy that remembers inode numbers must not take two files for one.
+   */
+  register(key: string, name: string, root: NodeId): void {
+    if (this.#byKey.has(key)) return
+    if (this.#next > MAX_ARCHIVES) {
+      throw new UnsupportedError(`${name}: more than ${MAX_ARCHIVES} archives were entered; mount again to go on`, {
+        stream: name,
+      })
+    }
+    const slot: Slot = { number: this.#next++, root, nodes: undefined, opening: undefined, lastUse: 0 }
+    this.#byKey.set(key, slot)
+    this.#byNumber.set(slot.number, slot)
+  }
+
+  open(spec: ArchiveSpec, root: NodeId): MaybePromise<ArchiveNodes> {
+    this.register(spec.key, spec.name, root)
+    const slot = this.#byKey.get(spec.key)!
+    slot.lastUse = ++this.#uses
+    if (slot.nodes !== undefined) return slot.nodes
+    slot.opening ??= this.#open(spec, slot).finally(() => {
+      slot.opening = undefined
+    })
+    return slot.opening
+  }
+
+  get(number: number): ArchiveNodes | undefined {
+    const slot = this.#byNumber.get(number)
+    if (slot === undefined) return undefined
+    slot.lastUse = ++this.#uses
+    return slot.nodes
+  }
+
+  rootOf(number: number): NodeId {
+    return this.#byNumber.get(number)!.root
+  }
+
+  stats(): { open: number; entered: number } {
+    let open = 0
+    for (const slot of this.#byNumber.values()) if (slot.nodes !== undefined) open++
+    return { open, entered: this.#byNumber.size }
+  }
+
+  close(): void {
+    for (const slot of this.#byNumber.values()) slot.nodes?.close()
+  }
+
+  async #open(spec: ArchiveSpec, slot: Slot): Promise<ArchiveNodes> {
+    const streams = await spec.openStreams()
+    checkArchiveSize(spec.name, streams.meta.size)
+    const pxar = await PxarArchive.open(streams)
+    const links = new LinkCounter(
+      (signal) => spec.countLinks(pxar, signal),
+      (error) => this.#report(error, spec.name),
+    )
+    slot.nodes = new ArchiveNodes(spec.name, slot.number, pxar, links, this.tables, this.#report)
+    this.#closeIdle(slot)
+    return slot.nodes
+  }
+
+  #closeIdle(opened: Slot): void {
+    const idle = [...this.#byNumber.values()].filter(
+      (slot) => slot !== opened && slot.nodes !== undefined && slot.nodes.references === 0,
+    )
+    idle.sort((a, b) => b.lastUse - a.lastUse)
+    for (const slot of idle.slice(IDLE_ARCHIVES)) {
+      slot.nodes!.close()
+      slot.nodes = undefined
+    }
+  }
+}

@@ -1,0 +1,285 @@
+import { LRUCache } from 'lru-cache'
+import { equalBytes } from '../bytes/names.js'
+import { NodeError } from '../errors/errors.js'
+import type { DirTable } from '../pxar-decode/dir-table.js'
+import {
+  createRecord,
+  FLAG_ACL,
+  FLAG_FCAPS,
+  FLAG_PAYLOAD_REF,
+  FLAG_XATTR,
+  KIND_DIR,
+  KIND_FILE,
+  type EntryRecord,
+} from '../pxar-decode/entry-record.js'
+import type { PxarArchive } from '../pxar-decode/archive.js'
+import type { Xattr } from '../pxar-decode/attributes.js'
+import type { DirTables } from './dir-tables.js'
+import { countBlocks } from './extents.js'
+import type { LinkCounter } from './link-counter.js'
+import { isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
+import { emptyAttr, FOREVER, type Attr, type Content, type DirSink, type Entry, type MaybePromise, type NodeId } from './tree.js'
+
+/** Contents and parents remembered for one archive; both can be found again. */
+const CONTENTS = 4096
+const PARENTS = 65_536
+
+export const DOT = Buffer.from('.')
+export const DOT_DOT = Buffer.from('..')
+
+/** What the archive reports about entries it cannot show. */
+export type ProblemReport = (error: unknown, directory: string, name?: Uint8Array) => void
+
+/**
+ * The nodes of one open archive. Its root directory belongs to the tree above, which passes
+ * the root's id along; everything below is found from node numbers alone.
+ */
+export class ArchiveNodes {
+  readonly number: number
+  readonly pxar: PxarArchive
+  readonly links: LinkCounter
+  /** References the kernel holds on nodes of this archive. */
+  references = 0
+  readonly #name: string
+  readonly #tables: DirTables
+  readonly #report: ProblemReport
+  readonly #reported = new Set<number>()
+  readonly #contents = new LRUCache<number, Content>({ max: CONTENTS })
+  readonly #parents = new LRUCache<number, number>({ max: PARENTS })
+  readonly #record: EntryRecord = createRecord()
+
+  constructor(
+    name: string,
+    number: number,
+    pxar: PxarArchive,
+    links: LinkCounter,
+    tables: DirTables,
+    report: ProblemReport,
+  ) {
+    this.#name = name
+    this.number = number
+    this.pxar = pxar
+    this.links = links
+    this.#tables = tables
+    this.#report = report
+  }
+
+  /** Attributes of the archive's root directory under the id the tree gives it. */
+  rootAttr(id: NodeId): Attr {
+    const attr = emptyAttr()
+    this.#fill(this.pxar.root, id.hi, id.lo, attr)
+    return attr
+  }
+
+  /** Attributes of a directory shown under another id, as the root of a mount is. */
+  async dirAttr(dirEnd: number, id: NodeId): Promise<Attr> {
+    return this.#attr(await this.pxar.readDirEntry(dirEnd), id)
+  }
+
+  lookup(dirEnd: number, name: Uint8Array): MaybePromise<Entry | undefined> {
+    const table = this.#table(dirEnd)
+    const wait = this.links.wait()
+    if (table instanceof Promise || wait !== undefined) {
+      return this.#lookupLater(table, wait, dirEnd, name)
+    }
+    return this.#find(table, dirEnd, name)
+  }
+
+  list(dirEnd: number, self: NodeId, parent: NodeId, cookie: number, sink: DirSink): MaybePromise<void> {
+    const table = this.#table(dirEnd)
+    const wait = this.links.wait()
+    if (table instanceof Promise || wait !== undefined) {
+      return this.#listLater(table, wait, dirEnd, self, parent, cookie, sink)
+    }
+    this.#emit(table, dirEnd, self, parent, cookie, sink)
+  }
+
+  getattr(id: NodeId): MaybePromise<Attr> {
+    if (isDirectory(id.hi)) return this.pxar.readDirEntry(offsetOf(id)).then((record) => this.#attr(record, id))
+    const wait = this.links.wait()
+    if (wait === undefined && this.pxar.peekEntry(offsetOf(id), this.#record)) return this.#attr(this.#record, id)
+    return this.#getattrLater(id, wait)
+  }
+
+  content(id: NodeId): MaybePromise<Content> {
+    const offset = offsetOf(id)
+    const known = this.#contents.get(offset)
+    if (known !== undefined) return known
+    if (isDirectory(id.hi)) throw new NodeError('EISDIR')
+    if (this.pxar.peekEntry(offset, this.#record)) return this.#contentOf(offset, this.#record)
+    return this.pxar.readEntry(offset).then((record) => this.#contentOf(offset, record))
+  }
+
+  async readlink(id: NodeId): Promise<Uint8Array> {
+    return this.pxar.readLink(await this.#entry(id))
+  }
+
+  /** Extended attributes of an entry, ACLs and capabilities among them. */
+  async attributesOf(record: EntryRecord): Promise<readonly Xattr[]> {
+    return (record.flags & (FLAG_XATTR | FLAG_ACL | FLAG_FCAPS)) === 0 ? [] : this.pxar.attributes(record)
+  }
+
+  getxattr(id: NodeId, name: Uint8Array): MaybePromise<Uint8Array | undefined> {
+    if (this.#hasNone(id)) return undefined
+    return this.#attributes(id).then((all) => all.find((attribute) => equalBytes(attribute.name, name))?.value)
+  }
+
+  listxattr(id: NodeId): MaybePromise<Uint8Array[]> {
+    if (this.#hasNone(id)) return []
+    return this.#attributes(id).then((all) => all.map((attribute) => attribute.name))
+  }
+
+  /** End of the parent's table, where it is known; undefined: ask the kernel, it knows. */
+  parentOf(dirEnd: number): number | undefined {
+    return this.#parents.get(dirEnd)
+  }
+
+  close(): void {
+    this.links.stop()
+  }
+
+  #table(dirEnd: number): DirTable | Promise<DirTable> {
+    return this.#tables.get(this.number, dirEnd, () => this.#decode(dirEnd))
+  }
+
+  async #decode(dirEnd: number): Promise<DirTable> {
+    const table = await this.pxar.openDir(dirEnd)
+    if (table.problemCount > 0 && !this.#reported.has(dirEnd)) {
+      this.#reported.add(dirEnd)
+      for (const problem of table.problems) this.#report(problem.error, this.#name, problem.name)
+    }
+    return table
+  }
+
+  async #lookupLater(
+    table: DirTable | Promise<DirTable>,
+    wait: Promise<void> | undefined,
+    dirEnd: number,
+    name: Uint8Array,
+  ): Promise<Entry | undefined> {
+    await wait
+    return this.#find(await table, dirEnd, name)
+  }
+
+  async #listLater(
+    table: DirTable | Promise<DirTable>,
+    wait: Promise<void> | undefined,
+    dirEnd: number,
+    self: NodeId,
+    parent: NodeId,
+    cookie: number,
+    sink: DirSink,
+  ): Promise<void> {
+    await wait
+    this.#emit(await table, dirEnd, self, parent, cookie, sink)
+  }
+
+  async #getattrLater(id: NodeId, wait: Promise<void> | undefined): Promise<Attr> {
+    await wait
+    return this.#attr(await this.pxar.readEntry(offsetOf(id)), id)
+  }
+
+  #find(table: DirTable, dirEnd: number, name: Uint8Array): Entry | undefined {
+    const i = table.find(name)
+    if (i < 0) return undefined
+    const entry: Entry = { idHi: 0, idLo: 0, attr: emptyAttr(), entryTtl: FOREVER }
+    table.entryAt(i, this.#record)
+    this.#fillEntry(this.#record, dirEnd, entry)
+    return entry
+  }
+
+  #emit(table: DirTable, dirEnd: number, self: NodeId, parent: NodeId, cookie: number, sink: DirSink): void {
+    const entry: Entry = { idHi: 0, idLo: 0, attr: emptyAttr(), entryTtl: FOREVER }
+    if (cookie < 2 && !emitDots(self, parent, cookie, entry, sink)) return
+    const record = this.#record
+    for (let i = Math.max(0, cookie - 2); i < table.count; i++) {
+      table.entryAt(i, record)
+      this.#fillEntry(record, dirEnd, entry)
+      if (!sink.add(table.names, table.nameStart(i), table.nameEnd(i), i + 3, entry)) return
+    }
+  }
+
+  #fillEntry(record: EntryRecord, dirEnd: number, entry: Entry): void {
+    const directory = record.kind === KIND_DIR
+    const offset = directory ? record.end : record.fileOfs
+    entry.idHi = nodeHi(this.number, directory, offset)
+    entry.idLo = nodeLo(offset)
+    if (directory) this.#parents.set(offset, dirEnd)
+    this.#fill(record, entry.idHi, entry.idLo, entry.attr)
+  }
+
+  #attr(record: EntryRecord, id: NodeId): Attr {
+    const attr = emptyAttr()
+    this.#fill(record, id.hi, id.lo, attr)
+    return attr
+  }
+
+  #fill(record: EntryRecord, hi: number, lo: number, attr: Attr): void {
+    const file = record.kind === KIND_FILE
+    const directory = record.kind === KIND_DIR
+    attr.inoHi = hi
+    attr.inoLo = lo
+    attr.mode = record.mode
+    attr.uid = record.uid
+    attr.gid = record.gid
+    attr.major = record.major
+    attr.minor = record.minor
+    attr.mtimeSec = record.mtimeSec
+    attr.mtimeNsec = record.mtimeNsec
+    attr.size = directory ? 4096 : record.size
+    attr.blocks = file ? this.#blocks(record) : 0
+    // 1 tells tree walkers that the number of sub-directories is not known, as on btrfs.
+    attr.nlink = file ? this.links.count(record.fileOfs) : 1
+    attr.ttl = file ? this.links.ttl : FOREVER
+  }
+
+  #blocks(record: EntryRecord): number {
+    const stream = (record.flags & FLAG_PAYLOAD_REF) === 0 ? this.pxar.meta : this.pxar.payload
+    return stream === undefined ? Math.ceil(record.size / 512) : countBlocks(stream, record.contentOfs + 16, record.size)
+  }
+
+  #contentOf(offset: number, record: EntryRecord): MaybePromise<Content> {
+    if (record.kind !== KIND_FILE) throw new NodeError('EINVAL')
+    const content = this.pxar.contentOf(record)
+    if (!(content instanceof Promise)) {
+      this.#contents.set(offset, content)
+      return content
+    }
+    return content.then((verified) => {
+      this.#contents.set(offset, verified)
+      return verified
+    })
+  }
+
+  /** True when the entry is at hand and has no attributes: the answer to nearly every question. */
+  #hasNone(id: NodeId): boolean {
+    if (isDirectory(id.hi) || !this.pxar.peekEntry(offsetOf(id), this.#record)) return false
+    return (this.#record.flags & (FLAG_XATTR | FLAG_ACL | FLAG_FCAPS)) === 0
+  }
+
+  async #attributes(id: NodeId): Promise<readonly Xattr[]> {
+    return this.attributesOf(await this.#entry(id))
+  }
+
+  #entry(id: NodeId): MaybePromise<EntryRecord> {
+    return isDirectory(id.hi) ? this.pxar.readDirEntry(offsetOf(id)) : this.pxar.readEntry(offsetOf(id))
+  }
+}
+
+/** `.` and `..` have the cookies 1 and 2. False: the sink is full. */
+export function emitDots(self: NodeId, parent: NodeId, cookie: number, entry: Entry, sink: DirSink): boolean {
+  entry.idHi = 0
+  entry.idLo = 0
+  entry.attr.mode = 0o40000
+  const dots: [Uint8Array, NodeId][] = [
+    [DOT, self],
+    [DOT_DOT, parent],
+  ]
+  for (const [i, [name, id]] of dots.entries()) {
+    if (cookie > i) continue
+    entry.attr.inoHi = id.hi
+    entry.attr.inoLo = id.lo
+    if (!sink.add(name, 0, name.length, i + 1, entry)) return false
+  }
+  return true
+}

@@ -1,0 +1,43 @@
+import { LRUCache } from 'lru-cache'
+import type { DirTable } from '../pxar-decode/dir-table.js'
+
+/** Bytes of decoded directories kept, over all archives of a mount. */
+const TABLE_BYTES = 32 * 1024 * 1024
+
+/**
+ * Decoded directories, least recently used out first, bounded in bytes; one decode at a time
+ * for each. A table larger than the bound serves those who wait for it and is not kept.
+ */
+export class DirTables {
+  readonly #tables: LRUCache<string, DirTable>
+  readonly #decoding = new Map<string, Promise<DirTable>>()
+
+  constructor(maxBytes = TABLE_BYTES) {
+    this.#tables = new LRUCache({ maxSize: maxBytes, sizeCalculation: (table) => table.byteLength + 256 })
+  }
+
+  get(archive: number, end: number, decode: () => Promise<DirTable>): DirTable | Promise<DirTable> {
+    const key = `${archive}:${end}`
+    const table = this.#tables.get(key)
+    if (table !== undefined) return table
+    const running = this.#decoding.get(key)
+    if (running !== undefined) return running
+    const started = decode().then(
+      (decoded) => {
+        this.#decoding.delete(key)
+        this.#tables.set(key, decoded)
+        return decoded
+      },
+      (error: unknown) => {
+        this.#decoding.delete(key)
+        throw error
+      },
+    )
+    this.#decoding.set(key, started)
+    return started
+  }
+
+  stats(): { tables: number; bytes: number } {
+    return { tables: this.#tables.size, bytes: this.#tables.calculatedSize }
+  }
+}

@@ -1,0 +1,144 @@
+import { bytesOfKey, keyOf } from '../bytes/names.js'
+import { NodeError } from '../errors/errors.js'
+import type { ArchiveNodes } from './archive.js'
+import { archiveOf, isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
+import type { NodeRegistry } from './node-registry.js'
+import type { Attr, Content, DirSink, Entry, FsStats, MaybePromise, NodeId, Tree } from './tree.js'
+import { FOREVER } from './tree.js'
+import type { VirtualNode, Xattrs } from './virtual-node.js'
+
+/** Archives by the number in their nodes' ids. */
+export interface ArchiveTable {
+  /** undefined: no archive of that number is open any more. */
+  get(number: number): ArchiveNodes | undefined
+  /** The folder the archive is shown as. */
+  rootOf(number: number): NodeId
+}
+
+/**
+ * The tree of one mount: the virtual nodes from its root down to the archives, and the nodes
+ * in the archives, told apart by the node number.
+ */
+export class MountTree implements Tree {
+  readonly #root: VirtualNode
+  readonly #control: VirtualNode
+  readonly #registry: NodeRegistry
+  readonly #archives: ArchiveTable
+  readonly #stats: () => FsStats
+
+  constructor(
+    root: VirtualNode,
+    control: VirtualNode,
+    registry: NodeRegistry,
+    archives: ArchiveTable,
+    stats: () => FsStats,
+  ) {
+    this.#root = root
+    this.#control = control
+    this.#registry = registry
+    this.#archives = archives
+    this.#stats = stats
+  }
+
+  lookup(parent: NodeId, name: Uint8Array): MaybePromise<Entry | undefined> {
+    const archive = this.#archive(parent)
+    if (archive !== undefined) {
+      if (!isDirectory(parent.hi)) throw new NodeError('ENOTDIR')
+      return archive.lookup(offsetOf(parent), name)
+    }
+    const node = this.#virtual(parent)
+    const found = node.lookup(name)
+    if (node !== this.#root || keyOf(name) !== this.#control.path) return found
+    return Promise.resolve(found).then((entry) => entry ?? this.#control.entry())
+  }
+
+  negativeTtl(parent: NodeId): number {
+    return archiveOf(parent.hi) === 0 ? (this.#registry.get(parent)?.negativeTtl ?? 0) : FOREVER
+  }
+
+  getattr(node: NodeId): MaybePromise<Attr> {
+    return this.#archive(node)?.getattr(node) ?? this.#virtual(node).getattr()
+  }
+
+  list(dir: NodeId, cookie: number, sink: DirSink): MaybePromise<void> {
+    const archive = this.#archive(dir)
+    if (archive === undefined) return this.#virtual(dir).list(cookie, sink)
+    if (!isDirectory(dir.hi)) throw new NodeError('ENOTDIR')
+    const end = offsetOf(dir)
+    return archive.list(end, dir, this.#parentOf(archive, end, dir), cookie, sink)
+  }
+
+  readlink(node: NodeId): MaybePromise<Uint8Array> {
+    return this.#archive(node)?.readlink(node) ?? this.#virtual(node).readlink()
+  }
+
+  content(node: NodeId): MaybePromise<Content> {
+    return this.#archive(node)?.content(node) ?? this.#virtual(node).content()
+  }
+
+  getxattr(node: NodeId, name: Uint8Array): MaybePromise<Uint8Array | undefined> {
+    const archive = this.#archive(node)
+    if (archive !== undefined) return archive.getxattr(node, name)
+    return later(this.#virtual(node).xattrs(), (all) => all.get(keyOf(name)))
+  }
+
+  listxattr(node: NodeId): MaybePromise<Uint8Array[]> {
+    const archive = this.#archive(node)
+    if (archive !== undefined) return archive.listxattr(node)
+    return later(this.#virtual(node).xattrs(), (all: Xattrs) => [...all.keys()].map(bytesOfKey))
+  }
+
+  remember(hi: number, lo: number, count: number): void {
+    const number = archiveOf(hi)
+    if (number === 0) {
+      const node = this.#registry.get({ hi, lo })
+      if (node !== undefined) node.references += count
+    } else {
+      const archive = this.#archives.get(number)
+      if (archive !== undefined) archive.references += count
+    }
+  }
+
+  forget(hi: number, lo: number, count: number): void {
+    const number = archiveOf(hi)
+    if (number !== 0) {
+      const archive = this.#archives.get(number)
+      if (archive !== undefined) archive.references = Math.max(0, archive.references - count)
+      return
+    }
+    const node = this.#registry.get({ hi, lo })
+    if (node === undefined || node === this.#root || node === this.#control) return
+    node.references = Math.max(0, node.references - count)
+    if (node.references === 0) this.#registry.retire(node)
+  }
+
+  statfs(): FsStats {
+    return this.#stats()
+  }
+
+  /** The archive a node belongs to; undefined: a virtual node. */
+  #archive(id: NodeId): ArchiveNodes | undefined {
+    const number = archiveOf(id.hi)
+    if (number === 0) return undefined
+    const archive = this.#archives.get(number)
+    if (archive === undefined) throw new NodeError('ESTALE', 'the snapshot of this file is not shown any more')
+    return archive
+  }
+
+  #virtual(id: NodeId): VirtualNode {
+    const node = this.#registry.get(id)
+    if (node === undefined) throw new NodeError('ESTALE', 'this file is not shown any more')
+    return node
+  }
+
+  #parentOf(archive: ArchiveNodes, end: number, self: NodeId): NodeId {
+    const parent = archive.parentOf(end)
+    if (parent === undefined) return self
+    if (parent === archive.pxar.rootEnd) return this.#archives.rootOf(archive.number)
+    return { hi: nodeHi(archive.number, true, parent), lo: nodeLo(parent) }
+  }
+}
+
+function later<T, R>(value: MaybePromise<T>, use: (value: T) => R): MaybePromise<R> {
+  return value instanceof Promise ? value.then(use) : use(value)
+}

@@ -1,0 +1,167 @@
+import type { GroupRef, SnapshotRef } from '../source/datastore.js'
+import { BACKUP_TYPES, type BackupType } from '../source/names.js'
+import { parseSnapshotTime } from '../source/snapshot-time.js'
+import { LinkNode } from './file-nodes.js'
+import { LiveDir, type Child, type Children } from './live-dir.js'
+import { SnapshotDir } from './snapshot-dir.js'
+import type { StoreContext } from './store-context.js'
+import type { NodeId } from './tree.js'
+import type { VirtualNode, Xattrs } from './virtual-node.js'
+import { XATTR } from './xattr-names.js'
+
+const S_IFDIR = 0o40000
+const S_IFLNK = 0o120000
+
+/** Name of the symlink to the newest snapshot of a group. */
+export const LATEST = 'latest'
+
+/** A namespace, the root one among them: `ns`, `ct`, `host`, `vm`, as far as there is something in them. */
+export class NamespaceDir extends LiveDir {
+  readonly #context: StoreContext
+  readonly #ns: readonly string[]
+
+  constructor(id: NodeId, parent: VirtualNode | undefined, path: string, context: StoreContext, ns: readonly string[]) {
+    super(id, parent, path, context.registry, context.owner)
+    this.#context = context
+    this.#ns = ns
+  }
+
+  protected async load(): Promise<Children> {
+    const { datastore } = this.#context
+    const [{ entries: namespaces }, { entries: groups }] = await Promise.all([
+      datastore.listNamespaces(this.#ns),
+      datastore.listGroups(this.#ns),
+    ])
+    const children = new Map<string, Child>()
+    for (const type of BACKUP_TYPES) {
+      if (!groups.some((group) => group.type === type)) continue
+      children.set(type, directory((id, parent, path) => new TypeDir(id, parent, path, this.#context, this.#ns, type)))
+    }
+    if (namespaces.length > 0) {
+      children.set('ns', directory((id, parent, path) => new NamespacesDir(id, parent, path, this.#context, this.#ns)))
+    }
+    return children
+  }
+
+  protected mtime(): number {
+    return this.#context.since
+  }
+}
+
+/** The folder `ns`: the namespaces directly below one. */
+export class NamespacesDir extends LiveDir {
+  readonly #context: StoreContext
+  readonly #ns: readonly string[]
+
+  constructor(id: NodeId, parent: VirtualNode | undefined, path: string, context: StoreContext, ns: readonly string[]) {
+    super(id, parent, path, context.registry, context.owner)
+    this.#context = context
+    this.#ns = ns
+  }
+
+  protected async load(): Promise<Children> {
+    const { entries: names } = await this.#context.datastore.listNamespaces(this.#ns)
+    return new Map(
+      names.map((name) => [
+        name,
+        directory((id, parent, path) => new NamespaceDir(id, parent, path, this.#context, [...this.#ns, name])),
+      ]),
+    )
+  }
+
+  protected mtime(): number {
+    return this.#context.since
+  }
+}
+
+/** `ct`, `host` or `vm`: the groups of one type. */
+export class TypeDir extends LiveDir {
+  readonly #context: StoreContext
+  readonly #ns: readonly string[]
+  readonly #type: BackupType
+
+  constructor(
+    id: NodeId,
+    parent: VirtualNode | undefined,
+    path: string,
+    context: StoreContext,
+    ns: readonly string[],
+    type: BackupType,
+  ) {
+    super(id, parent, path, context.registry, context.owner)
+    this.#context = context
+    this.#ns = ns
+    this.#type = type
+  }
+
+  protected async load(): Promise<Children> {
+    const { entries: groups } = await this.#context.datastore.listGroups(this.#ns)
+    return new Map(
+      groups
+        .filter((group) => group.type === this.#type)
+        .map((group) => [
+          group.id,
+          directory((id, parent, path) => new GroupDir(id, parent, path, this.#context, group)),
+        ]),
+    )
+  }
+
+  protected mtime(): number {
+    return this.#context.since
+  }
+}
+
+/** The snapshots of a group that are finished, oldest first, and `latest`. */
+export class GroupDir extends LiveDir {
+  readonly #context: StoreContext
+  readonly #group: GroupRef
+
+  constructor(id: NodeId, parent: VirtualNode | undefined, path: string, context: StoreContext, group: GroupRef) {
+    super(id, parent, path, context.registry, context.owner)
+    this.#context = context
+    this.#group = group
+  }
+
+  protected async load(): Promise<Children> {
+    const { entries } = await this.#context.datastore.listSnapshots(this.#group)
+    const children = new Map<string, Child>()
+    for (const { time } of entries) {
+      const snapshot: SnapshotRef = { group: this.#group, time }
+      children.set(
+        time,
+        directory((id, parent, path) => new SnapshotDir(id, parent, path, this.#context, snapshot)),
+      )
+    }
+    const newest = entries.at(-1)?.time
+    if (newest !== undefined) {
+      children.set(LATEST, { type: S_IFLNK, make: (id, parent, path) => this.#latest(id, parent, path, newest) })
+    }
+    return children
+  }
+
+  protected mtime(names: readonly string[] | undefined): number {
+    const newest = names?.findLast((name) => name !== LATEST)
+    return (newest === undefined ? undefined : parseSnapshotTime(newest)) ?? this.#context.since
+  }
+
+  override async xattrs(): Promise<Xattrs> {
+    const { owner, notes } = await this.#context.datastore.groupInfo(this.#group)
+    const all = new Map<string, Uint8Array>()
+    if (owner !== undefined) all.set(XATTR.owner, Buffer.from(owner))
+    if (notes !== undefined) all.set(XATTR.notes, notes)
+    return all
+  }
+
+  #latest(id: NodeId, parent: VirtualNode, path: string, newest: string): VirtualNode {
+    let known = newest
+    return new LinkNode(id, parent, path, this.#context.owner, async () => {
+      const names = await this.names()
+      known = names.filter((name) => name !== LATEST).at(-1) ?? known
+      return Buffer.from(known)
+    })
+  }
+}
+
+function directory(make: Child['make']): Child {
+  return { type: S_IFDIR, make }
+}

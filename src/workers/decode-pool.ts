@@ -1,0 +1,187 @@
+import { Worker } from 'node:worker_threads'
+import { fromPlainError, SourceError } from '../errors/errors.js'
+import type { DecodeRequest, DecodeResult, DecoderHello, DecoderSetup } from './messages.js'
+
+/** Somebody waits for it; it will probably be wanted soon; whenever nothing else is to do. */
+export type Priority = 'demand' | 'prefetch' | 'background'
+
+const PRIORITIES: readonly Priority[] = ['demand', 'prefetch', 'background']
+
+/** Requests a thread holds at once: the one it works on and the next, so that it never waits. */
+const DEPTH = 2
+
+/** Threads that may die, over the life of the pool, before it gives up. */
+const MAX_CRASHES = 16
+
+export type DecodeWork = Omit<DecodeRequest, 'id' | 'answers'> & {
+  /** Asked for when the request goes out, so that what came up meanwhile is answered too. */
+  readonly takeAnswers: () => DecodeRequest['answers']
+  readonly finish: (result: { error?: Error; unsent: readonly number[] }) => void
+  priority: Priority
+  /** Set by the pool when the request has gone to a thread. */
+  started: boolean
+}
+
+interface Decoder {
+  readonly worker: Worker
+  readonly inFlight: Map<number, DecodeWork>
+  ready: boolean
+}
+
+/**
+ * Threads that turn blobs into verified chunks. Every piece of work handed in is finished
+ * exactly once, also when its thread dies.
+ */
+export class DecodePool {
+  readonly #setup: DecoderSetup
+  readonly #size: number
+  readonly #decoders = new Set<Decoder>()
+  readonly #queues: Record<Priority, DecodeWork[]> = { demand: [], prefetch: [], background: [] }
+  #nextId = 1
+  #crashes = 0
+  #closed = false
+  #failure: Error | undefined
+
+  constructor(size: number, setup: DecoderSetup) {
+    this.#size = size
+    this.#setup = setup
+    for (let i = 0; i < size; i++) this.#start()
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  submit(work: DecodeWork): void {
+    if (this.#closed || this.#failure !== undefined) {
+      const error = this.#failure ?? new SourceError('decoding has ended', { operation: 'decode' })
+      queueMicrotask(() => work.finish({ error, unsent: [] }))
+      return
+    }
+    this.#queues[work.priority].push(work)
+    this.#dispatch()
+  }
+
+  /** Moves work that is still queued to a more urgent queue. */
+  promote(work: DecodeWork, priority: Priority): void {
+    if (work.started || PRIORITIES.indexOf(priority) >= PRIORITIES.indexOf(work.priority)) return
+    const queue = this.#queues[work.priority]
+    const at = queue.indexOf(work)
+    if (at < 0) return
+    queue.splice(at, 1)
+    work.priority = priority
+    this.#queues[priority].push(work)
+    this.#dispatch()
+  }
+
+  stats(): { threads: number; running: number; queued: number; crashes: number } {
+    let running = 0
+    for (const decoder of this.#decoders) running += decoder.inFlight.size
+    const queued = PRIORITIES.reduce((sum, priority) => sum + this.#queues[priority].length, 0)
+    return { threads: this.#decoders.size, running, queued, crashes: this.#crashes }
+  }
+
+  /** Ends the threads; work that is not done is finished with an error. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    const decoders = [...this.#decoders]
+    this.#fail(new SourceError('decoding has ended', { operation: 'decode' }))
+    await Promise.all(decoders.map((decoder) => decoder.worker.terminate()))
+  }
+
+  #start(): void {
+    const worker = new Worker(new URL('./decode-worker.js', import.meta.url), { workerData: this.#setup })
+    const decoder: Decoder = { worker, inFlight: new Map(), ready: false }
+    this.#decoders.add(decoder)
+    worker.on('message', (message: DecodeResult | DecoderHello) => {
+      if ('hello' in message) this.#greet(decoder, message)
+      else this.#complete(decoder, message)
+    })
+    worker.on('error', (error: unknown) => this.#lose(decoder, error))
+    worker.on('exit', (code) => this.#lose(decoder, new Error(`exit code ${code}`)))
+    // The pool alone does not keep the process alive; whoever waits for a chunk does.
+    worker.unref()
+  }
+
+  #greet(decoder: Decoder, hello: DecoderHello): void {
+    if (hello.error !== undefined) {
+      this.#fail(fromPlainError(hello.error))
+      return
+    }
+    decoder.ready = true
+    this.#dispatch()
+  }
+
+  #complete(decoder: Decoder, result: DecodeResult): void {
+    const work = decoder.inFlight.get(result.id)
+    if (work === undefined) return
+    decoder.inFlight.delete(result.id)
+    if (decoder.inFlight.size === 0) decoder.worker.unref()
+    this.#dispatch()
+    work.finish({
+      unsent: result.unsent ?? [],
+      ...(result.error === undefined ? {} : { error: fromPlainError(result.error) }),
+    })
+  }
+
+  #dispatch(): void {
+    for (let depth = 0; depth < DEPTH; depth++) {
+      for (const decoder of this.#decoders) {
+        if (!decoder.ready || decoder.inFlight.size !== depth) continue
+        const work = this.#next()
+        if (work === undefined) return
+        this.#send(decoder, work)
+      }
+    }
+  }
+
+  #next(): DecodeWork | undefined {
+    for (const priority of PRIORITIES) {
+      const work = this.#queues[priority].shift()
+      if (work !== undefined) return work
+    }
+    return undefined
+  }
+
+  #send(decoder: Decoder, work: DecodeWork): void {
+    const id = this.#nextId++
+    work.started = true
+    decoder.inFlight.set(id, work)
+    decoder.worker.ref()
+    const request: DecodeRequest = {
+      id,
+      digest: work.digest,
+      offset: work.offset,
+      length: work.length,
+      encrypted: work.encrypted,
+      stream: work.stream,
+      answers: work.takeAnswers(),
+    }
+    decoder.worker.postMessage(request)
+  }
+
+  #lose(decoder: Decoder, reason: unknown): void {
+    if (!this.#decoders.delete(decoder)) return
+    const error = new SourceError('a decode thread ended unexpectedly', { operation: 'decode' }, { cause: reason })
+    const lost = [...decoder.inFlight.values()]
+    decoder.inFlight.clear()
+    if (!this.#closed) {
+      this.#crashes++
+      if (!decoder.ready || this.#crashes > MAX_CRASHES) this.#fail(error)
+      else this.#start()
+    }
+    // Whether an answer left before the thread died is unknown: to the kernel a second one is no harm.
+    for (const work of lost) work.finish({ error, unsent: [] })
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error
+    const abandoned = PRIORITIES.flatMap((priority) => this.#queues[priority].splice(0))
+    for (const decoder of this.#decoders) {
+      abandoned.push(...decoder.inFlight.values())
+      decoder.inFlight.clear()
+    }
+    for (const work of abandoned) work.finish({ error, unsent: [] })
+  }
+}

@@ -1,0 +1,45 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { writevSync } from 'node:fs'
+import { toPlainError } from '../errors/errors.js'
+import { openChunkSource } from '../source/datastore.js'
+import { ChunkDecoder } from './chunk-decoder.js'
+import type { Answer, DecodeRequest, DecodeResult, DecoderHello, DecoderSetup } from './messages.js'
+
+const setup = workerData as DecoderSetup
+const memory = new Uint8Array(setup.memory)
+const port = parentPort!
+
+try {
+  const decoder = new ChunkDecoder(setup.sources.map(openChunkSource))
+  port.on('message', (request: DecodeRequest) => {
+    void serve(decoder, request).then((result) => port.postMessage(result))
+  })
+  port.postMessage({ hello: true } satisfies DecoderHello)
+} catch (error) {
+  port.postMessage({ hello: true, error: toPlainError(error) } satisfies DecoderHello)
+}
+
+async function serve(decoder: ChunkDecoder, request: DecodeRequest): Promise<DecodeResult> {
+  try {
+    const target = memory.subarray(request.offset, request.offset + request.length)
+    await decoder.decode(request, target)
+  } catch (error) {
+    return { id: request.id, error: toPlainError(error) }
+  }
+  const unsent = request.answers.flatMap((answer, i) => (send(answer) ? [] : [i]))
+  return unsent.length === 0 ? { id: request.id } : { id: request.id, unsent }
+}
+
+/** Writes one whole answer. Whoever waits for it hears from the owner of the queue when this fails. */
+function send(answer: Answer): boolean {
+  const parts: Uint8Array[] = [answer.header]
+  for (let i = 0; i < answer.ranges.length; i += 2) {
+    parts.push(memory.subarray(answer.ranges[i]!, answer.ranges[i]! + answer.ranges[i + 1]!))
+  }
+  try {
+    writevSync(setup.replyFd!, parts)
+    return true
+  } catch {
+    return false
+  }
+}
