@@ -1,0 +1,340 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { viewOf } from '../bytes/le.js'
+import type { ReadAt } from '../bytes/read-at.js'
+import { damage } from './damage.js'
+import { decodeEntry } from './decode-entry.js'
+import { DirBuilder } from './dir-builder.js'
+import type { DirTable } from './dir-table.js'
+import { KIND_DIR, KIND_FILE, KIND_HARDLINK, createRecord, type EntryRecord } from './entry-record.js'
+import { HEADER_SIZE, ITEM_ENTRY, ITEM_FILENAME, ITEM_HARDLINK, MAX_NAME } from './format.js'
+import { FormatError, TruncatedError, isPbsfsError } from '../errors/errors.js'
+import { checkNesting, readRows, readTail, type SortedRows, type TableSpan } from './goodbye.js'
+import { readChild, readHead, type ArchiveLayout } from './layout.js'
+import { ProblemList } from './problems.js'
+import { hashName } from './siphash.js'
+
+const KiB = 1024
+/** One read covers children up to this many bytes. */
+const MAX_WINDOW = 1024 * KiB
+/** A child with at most this many bytes to its next sibling is read whole, together with it. */
+const JOIN = 16 * KiB
+/** Read of a child that is followed by payload or by entries of its own. */
+const HEAD = KiB
+/** Behind an unreadable child the next try is made this far away: no chunk is smaller. */
+const PROBE_STEP = 64 * KiB
+/** Work between two looks at the clock, in entries, and between two turns of the event loop. */
+const CLOCK_STEP = 256
+const SLICE_MS = 2
+
+/**
+ * Decodes the directory whose table ends at `end`. `expectEntry`: ENTRY header the table must
+ * belong to. Damage of the table throws; damage of an entry costs that entry (`table.problems`).
+ */
+export async function openDirectory(layout: ArchiveLayout, end: number, expectEntry?: number): Promise<DirTable> {
+  const { meta } = layout
+  const span = await readTail(layout, end)
+  if (expectEntry !== undefined && span.entryOfs !== expectEntry) {
+    throw damage(meta.name, end, 'GOODBYE tail', 'the table belongs to another directory', expectEntry, span.entryOfs)
+  }
+  const self = createRecord()
+  await readHead(meta, span.entryOfs, end, self)
+  if (self.kind !== KIND_DIR) throw damage(meta.name, span.entryOfs, ITEM_ENTRY, 'not a directory')
+  if (self.itemEnd > span.start) throw damage(meta.name, span.entryOfs, ITEM_ENTRY, 'its attributes reach into its table')
+  self.fileOfs = -1
+  self.end = end
+  const problems = new ProblemList()
+  const rows = await readRows(layout, span, self.itemEnd, problems)
+  return new DirReader(layout, span, self, rows, problems).read()
+}
+
+/** Names of hostile length are cut to this in reports. */
+const REPORTED_NAME = MAX_NAME + 1
+
+class DirReader {
+  readonly #layout: ArchiveLayout
+  readonly #meta: ReadAt
+  readonly #span: TableSpan
+  readonly #self: EntryRecord
+  readonly #problems: ProblemList
+  readonly #rows: SortedRows
+  readonly #builder: DirBuilder
+  readonly #record = createRecord()
+  readonly #hash = new Int32Array(2)
+  /** Behind the last entry taken: no later entry may start before. */
+  #cursor: number
+  /** Entries that are hard links: index in the builder, own FILENAME, FILENAME of the target. */
+  readonly #linkIndex: number[] = []
+  readonly #linkOwn: number[] = []
+  readonly #linkTarget: number[] = []
+  #unreadable = 0
+  #sliceStart = performance.now()
+
+  constructor(layout: ArchiveLayout, span: TableSpan, self: EntryRecord, rows: SortedRows, problems: ProblemList) {
+    this.#layout = layout
+    this.#meta = layout.meta
+    this.#span = span
+    this.#self = self
+    this.#rows = rows
+    this.#problems = problems
+    this.#cursor = self.itemEnd
+    this.#builder = new DirBuilder(layout.meta.name, rows.count)
+  }
+
+  async read(): Promise<DirTable> {
+    await this.#readChildren()
+    await this.#resolveLinks()
+    return this.#builder.finish(this.#self, this.#problems, this.#unreadable)
+  }
+
+  async #readChildren(): Promise<void> {
+    const { count, fileOfs } = this.#rows
+    let windowSize = MAX_WINDOW
+    let i = 0
+    while (i < count) {
+      const start = fileOfs[i]!
+      const until = this.#windowEnd(i, windowSize)
+      let bytes = this.#meta.peek(start, until - start)
+      const peeked = bytes !== undefined
+      if (bytes === undefined) {
+        try {
+          bytes = await this.#meta.read(start, until - start)
+          windowSize = Math.min(MAX_WINDOW, windowSize * 2)
+        } catch (error) {
+          if (i + 1 < count && fileOfs[i + 1]! + HEADER_SIZE < until) {
+            // Part of the window cannot be read: close in on that part.
+            windowSize = Math.floor((until - start) / 2)
+          } else {
+            this.#lose(i, error)
+            i = await this.#skipUnreadable(i, error)
+          }
+          continue
+        }
+      }
+      i = await this.#takeWindow(i, bytes, start, peeked)
+    }
+  }
+
+  /** How far to read from child `first` on, about `size` bytes; the header that follows is included. */
+  #windowEnd(first: number, size: number): number {
+    const { count, fileOfs } = this.#rows
+    const start = fileOfs[first]!
+    for (let i = first; ; i++) {
+      const next = i + 1 < count ? fileOfs[i + 1]! : this.#span.start
+      if (next - fileOfs[i]! > JOIN) return fileOfs[i]! + HEAD + HEADER_SIZE
+      const nextEnd = i + 2 < count ? Math.min(fileOfs[i + 2]!, next + JOIN) : this.#span.start
+      if (i + 1 >= count || nextEnd - start > size) return next + HEADER_SIZE
+    }
+  }
+
+  /** Takes the children that start in the window; returns the first that does not. */
+  async #takeWindow(first: number, bytes: Uint8Array, base: number, peeked: boolean): Promise<number> {
+    const { count, fileOfs } = this.#rows
+    const view = viewOf(bytes)
+    const have = base + bytes.length
+    let i = first
+    while (i < count && fileOfs[i]! + HEADER_SIZE < have) {
+      if (!this.#take(i, view, bytes, base)) {
+        await this.#takeLong(i)
+        return i + 1
+      }
+      i++
+      if (i % CLOCK_STEP === 0 && (await this.#pause()) && peeked) return i
+    }
+    return i
+  }
+
+  /** Gives the event loop a turn when the slice is used up; true if it did (peeked views are then gone). */
+  #pause(): Promise<boolean> | false {
+    if (performance.now() - this.#sliceStart < SLICE_MS) return false
+    return nextTurn().then(() => {
+      this.#sliceStart = performance.now()
+      return true
+    })
+  }
+
+  /** A child that goes on behind its window. */
+  async #takeLong(i: number): Promise<void> {
+    const start = this.#rows.fileOfs[i]!
+    let whole: Uint8Array | undefined
+    let length = 2 * HEAD
+    try {
+      while (whole === undefined) {
+        const bytes = await this.#meta.read(start, Math.min(length, this.#span.end - start))
+        const need = this.#needOf(i, bytes, start)
+        if (need === 0) whole = bytes
+        else length = Math.max(need - start, length * 2)
+      }
+    } catch (error) {
+      this.#lose(i, error)
+      return
+    }
+    this.#take(i, viewOf(whole), whole, start)
+  }
+
+  /** Bytes still missing to decode child `i`; 0 also for a damaged one. */
+  #needOf(i: number, bytes: Uint8Array, base: number): number {
+    try {
+      return decodeEntry(viewOf(bytes), base, this.#rows.fileOfs[i]!, this.#limitOf(i), this.#meta.name, this.#record)
+    } catch (error) {
+      if (isPbsfsError(error)) return 0
+      throw error
+    }
+  }
+
+  /** Where child `i` must end: told by its row, or by the table where rows do not tell. */
+  #limitOf(i: number): number {
+    if (this.#layout.split) return this.#span.start
+    const { fileOfs, extents, order } = this.#rows
+    const end = fileOfs[i]! + extents[order[i]!]!
+    if (end < fileOfs[i]! || end > this.#span.start) {
+      throw damage(this.#meta.name, fileOfs[i]!, 'GOODBYE row', 'the extent leaves the directory', this.#span.start, end)
+    }
+    return end
+  }
+
+  /** Decodes child `i` and adds it, or reports it; false when the window ends too early. */
+  #take(i: number, view: DataView, bytes: Uint8Array, base: number): boolean {
+    const record = this.#record
+    const start = this.#rows.fileOfs[i]!
+    record.nameStart = record.nameEnd = 0
+    try {
+      if (decodeEntry(view, base, start, this.#limitOf(i), this.#meta.name, record) !== 0) return false
+      this.#accept(i, bytes, base)
+    } catch (error) {
+      if (!isPbsfsError(error)) throw error
+      const nameEnd = Math.min(record.nameEnd, record.nameStart + REPORTED_NAME)
+      this.#problems.add(start, error, record.nameEnd === 0 ? undefined : bytes.slice(record.nameStart - base, nameEnd - base))
+    }
+    return true
+  }
+
+  #accept(i: number, bytes: Uint8Array, base: number): void {
+    const { fileOfs, order, hashes, extents } = this.#rows
+    const stream = this.#meta.name
+    const record = this.#record
+    const start = fileOfs[i]!
+    const row = order[i]!
+    if (start < this.#cursor) throw damage(stream, start, ITEM_FILENAME, 'lies inside another entry', `from ${this.#cursor} on`, start)
+    const length = record.nameEnd - record.nameStart
+    const at = this.#builder.stageName(bytes, record.nameStart - base, record.nameEnd - base)
+    hashName(this.#builder.names, at, at + length, this.#hash)
+    if (this.#hash[0] !== hashes[row * 2] || this.#hash[1] !== hashes[row * 2 + 1]) {
+      throw damage(stream, start, ITEM_FILENAME, 'the table has another hash for this name')
+    }
+    if (record.kind === KIND_DIR) {
+      record.end = checkNesting(stream, start, record.itemEnd, extents[row]!, this.#span.start)
+    } else if ((!this.#layout.split || record.kind !== KIND_FILE) && record.itemEnd !== start + extents[row]!) {
+      throw damage(stream, start, 'GOODBYE row', 'the extent is not that of the entry', record.itemEnd - start, extents[row]!)
+    }
+    this.#cursor = record.kind === KIND_DIR ? record.end : record.itemEnd
+    const index = this.#builder.add(record, length)
+    if (record.kind === KIND_HARDLINK) {
+      this.#linkIndex.push(index)
+      this.#linkOwn.push(start)
+      this.#linkTarget.push(record.linkTarget)
+    }
+  }
+
+  async #resolveLinks(): Promise<void> {
+    const targets = this.#linkTarget
+    const order = Uint32Array.from(targets.keys()).sort((a, b) => targets[a]! - targets[b]! || a - b)
+    const record = this.#record
+    let at = 0
+    while (at < order.length) {
+      const first = order[at]!
+      const target = targets[first]!
+      let failure: unknown
+      try {
+        await readChild(this.#meta, target, this.#linkOwn[first]!, record)
+        if (record.kind !== KIND_FILE) throw damage(this.#meta.name, target, ITEM_HARDLINK, 'the target is not a regular file')
+      } catch (error) {
+        failure = error
+        if (!(error instanceof FormatError || error instanceof TruncatedError)) this.#unreadable++
+      }
+      for (; at < order.length && targets[order[at]!] === target; at++) {
+        const index = this.#linkIndex[order[at]!]!
+        if (failure === undefined) this.#builder.resolve(index, record)
+        else this.#dropLink(index, this.#linkOwn[order[at]!]!, target, failure)
+      }
+      await this.#pause()
+    }
+  }
+
+  #dropLink(index: number, own: number, target: number, cause: unknown): void {
+    const { name } = this.#meta
+    const error = new FormatError(
+      `${name}: hard link at offset ${own}: its target at offset ${target} is unusable: ${messageOf(cause)}`,
+      { stream: name, offset: own, item: 'HARDLINK', actual: target },
+      { cause },
+    )
+    this.#problems.add(own, error, this.#builder.nameOf(index))
+    this.#builder.drop(index)
+  }
+
+  /** Reports child `i`, whose bytes could not be read. */
+  #lose(i: number, cause: unknown): void {
+    const { name } = this.#meta
+    const offset = this.#rows.fileOfs[i]!
+    this.#unreadable++
+    this.#problems.add(
+      offset,
+      new FormatError(`${name}: entry at offset ${offset} cannot be read: ${messageOf(cause)}`, { stream: name, offset, item: 'FILENAME' }, { cause }),
+    )
+  }
+
+  /**
+   * Child `bad` could not be read. What is missing is whole chunks, each try may be slow, and
+   * thousands of children may lie in one chunk: looks ahead in steps, then halves the last step.
+   * Returns the next child that can be read; those in between are reported.
+   */
+  async #skipUnreadable(bad: number, error: unknown): Promise<number> {
+    const { count, fileOfs } = this.#rows
+    let low = bad
+    let cause = error
+    for (;;) {
+      let high = low + 1
+      while (high < count && fileOfs[high]! - fileOfs[low]! < PROBE_STEP) high++
+      // The last child is tried too, however near.
+      if (high >= count && low + 1 < count) high = count - 1
+      if (high >= count) return count
+      const failure = await this.#probe(high)
+      if (failure !== undefined) {
+        for (let i = low + 1; i <= high; i++) this.#lose(i, failure)
+        cause = failure
+        low = high
+        continue
+      }
+      while (high - low > 1) {
+        const middle = (low + high) >>> 1
+        const missing = await this.#probe(middle)
+        if (missing === undefined) {
+          high = middle
+        } else {
+          cause = missing
+          for (let i = low + 1; i <= middle; i++) this.#lose(i, cause)
+          low = middle
+        }
+      }
+      return high
+    }
+  }
+
+  /** The error of reading the head of child `i`, or undefined. */
+  async #probe(i: number): Promise<unknown> {
+    const { count, fileOfs } = this.#rows
+    const start = fileOfs[i]!
+    const next = i + 1 < count ? fileOfs[i + 1]! : this.#span.start
+    const length = Math.min(HEAD, next - start) + HEADER_SIZE
+    if (this.#meta.peek(start, length) !== undefined) return undefined
+    try {
+      await this.#meta.read(start, length)
+      return undefined
+    } catch (error) {
+      return error ?? new Error('unreadable')
+    }
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
