@@ -1,0 +1,43 @@
+import type { NodeId, MaybePromise } from '../tree/tree.js'
+import type { AttrOverride } from './attr-bridge.js'
+
+/** How a file that is opened behaves. */
+export interface Opened {
+  /** Handle that comes back at release; below 2^53. */
+  readonly fh: number
+  /** Ask the daemon at every read, cache nothing. */
+  readonly directIo?: boolean
+}
+
+/** Told when files and directories are opened and closed, for a session that answers OPEN. */
+export interface OpenHooks {
+  onOpen(node: NodeId, directory: boolean): MaybePromise<Opened>
+  onRelease(node: NodeId, fh: number, directory: boolean): void
+}
+
+export interface SessionOptions {
+  /** Answer OPEN with ENOSYS: the kernel then opens files itself, for the whole connection. */
+  readonly noOpen: boolean
+  /** The same for directories; listings are cached by the kernel. */
+  readonly noOpendir: boolean
+  /** Without hooks every open succeeds with handle 0. */
+  readonly hooks?: OpenHooks | undefined
+  /** The mount checks POSIX ACLs (implies default_permissions); needs no listing of it elsewhere. */
+  readonly posixAcl: boolean
+  readonly override?: AttrOverride | undefined
+  /** One debug record for each request. */
+  readonly traceRequests: boolean
+  /** Microseconds the session looks for the next request before it sleeps. */
+  readonly spinUs: number
+  /** A request that waits this long and whose caller was interrupted is answered EINTR. */
+  readonly interruptAfterMs: number
+}
+
+export const DEFAULT_SESSION_OPTIONS: SessionOptions = {
+  noOpen: true,
+  noOpendir: true,
+  posixAcl: false,
+  traceRequests: false,
+  spinUs: 0,
+  interruptAfterMs: 3000,
+}
