@@ -1,11 +1,14 @@
 import type { ErrorFields, PlainError } from '../errors/errors.js'
-import type { LogLevel } from '../errors/log.js'
+import type { LogLevel } from './log-level.js'
 import type { MountConfig } from './mount-config.js'
 import type { SessionStatus } from './status.js'
 
-/** What the session thread is started with. The descriptor is the mounted FUSE channel. */
+/** What the session thread is started with. */
 export interface SessionWorkerData {
+  /** The mounted FUSE channel; -1 for a driver that mounts by itself. */
   readonly fd: number
+  /** Hex, canonical. */
+  readonly mountpoint: string
   readonly config: MountConfig
 }
 

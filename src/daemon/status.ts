@@ -12,10 +12,11 @@ export interface StatusDocument {
 
 /**
  * `running`: the daemon lives and answered. `silent`: it lives and did not answer in time.
- * `dead`: it is gone, the mount is still there. `unknown`: a mount of pbsfs of which this user has
- * no record (another user's).
+ * `leaving`: unmounted, files that are still open are served to their end. `dead`: the daemon is
+ * gone, the mount is still there. `unknown`: a mount of which this user has no record (another
+ * user's).
  */
-export type MountState = 'running' | 'silent' | 'dead' | 'unknown'
+export type MountState = 'running' | 'silent' | 'leaving' | 'dead' | 'unknown'
 
 export interface MountStatus {
   readonly mountpoint: string
@@ -81,4 +82,37 @@ export interface SourceStatus {
   /** `ok`, `stalled` (no answer for 30 s), `failed`. */
   readonly state: 'ok' | 'stalled' | 'failed'
   readonly message?: string
+}
+
+/** Whether a daemon's answer has the shape of this version where programs rely on it. */
+export function isMountStatus(value: unknown): value is MountStatus {
+  if (!isObject(value)) return false
+  const texts = [value['mountpoint'], value['source'], value['state'], value['started'], value['pbsfs']]
+  if (!texts.every((text) => typeof text === 'string') || typeof value['pid'] !== 'number') return false
+  if (typeof value['uptimeSeconds'] !== 'number' || !Array.isArray(value['recent'])) return false
+  return value['session'] === null || isSessionStatus(value['session'])
+}
+
+/** Whether what a session thread sent is a status. */
+export function isSessionStatus(value: unknown): value is SessionStatus {
+  if (!isObject(value)) return false
+  const { cache, requests, errors, sources } = value as { [name in keyof SessionStatus]?: unknown }
+  return (
+    isObject(cache) &&
+    areNumbers(cache, ['limitBytes', 'usedBytes', 'chunks', 'hits', 'misses']) &&
+    isObject(requests) &&
+    areNumbers(requests, ['total', 'inFlight', 'bytesRead']) &&
+    isObject(errors) &&
+    areNumbers(errors, ['count']) &&
+    Array.isArray(errors['recent']) &&
+    Array.isArray(sources)
+  )
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
+
+function areNumbers(value: Record<string, unknown>, names: readonly string[]): boolean {
+  return names.every((name) => typeof value[name] === 'number')
 }

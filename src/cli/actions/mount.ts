@@ -1,0 +1,92 @@
+import { startDaemon } from '../../daemon/background.js'
+import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
+import {
+  DEFAULT_CACHE_BYTES, DEFAULT_DECODERS, DRIVERS, encodeBytes, MAX_DECODERS, MIN_CACHE_BYTES, type Driver, type MountConfig,
+} from '../../daemon/mount-config.js' // prettier-ignore
+import { LOG_LEVELS, type LogLevel } from '../../daemon/log-level.js'
+import { UsageError } from '../../errors/errors.js'
+import type { MountArguments } from '../commands/mount.js'
+import type { CommandContext } from '../context.js'
+import { EXIT } from '../exit-codes.js'
+import { splitMountOptions } from '../mount-options.js'
+import { parseCount, parseSize } from '../parse-size.js'
+import { argToBytes } from '../raw-args.js'
+import { quoteEscaped } from '../shell-quote.js'
+import { vendorSourceText } from '../source-text.js'
+import { readVersion } from '../version.js'
+
+/** `pbsfs mount`: returns when the mount answers, or with `--foreground` when it has ended. */
+export async function mount(args: MountArguments, context: CommandContext): Promise<number> {
+  const config = buildMountConfig(args, context.env, currentFolder())
+  const tell = ({ mountpoint }: { readonly mountpoint: string }) => {
+    context.output.out(`mounted at ${mountpoint}\nleave it with: pbsfs umount ${quoteEscaped(mountpoint)}\n`)
+  }
+  if (args.foreground) {
+    const { serveForeground } = await import('./serve-foreground.js')
+    await serveForeground(config, tell)
+    return EXIT.ok
+  }
+  const daemon = context.takeDaemon() ?? startDaemon()
+  tell(await daemon.mount(config))
+  return EXIT.ok
+}
+
+/** The configuration a command line means. UsageError names the argument that is wrong. */
+export function buildMountConfig(args: MountArguments, env: NodeJS.ProcessEnv, cwd: Buffer): MountConfig {
+  const { mount: options, own } = splitMountOptions(args.options)
+  const mountpoint = args.operands.at(-1)
+  const cacheSize = args.cacheSize ?? own['cache-size']
+  const decoders = args.decoders ?? own.decoders
+  const payloadInput = args.payloadInput ?? own['payload-input']
+  const logFile = args.log ?? own.log
+  if (mountpoint === undefined || mountpoint === '') throw new UsageError('the mountpoint is missing')
+  return {
+    pbsfs: readVersion(),
+    source: {
+      text: encodeBytes(sourceText(args, env)),
+      cwd: encodeBytes(cwd),
+      ...(payloadInput === undefined ? {} : { payloadInput: encodeBytes(absolute(payloadInput, cwd)) }),
+    },
+    mountpoint: encodeBytes(absolute(mountpoint, cwd)),
+    options,
+    cacheBytes: cacheSize === undefined ? DEFAULT_CACHE_BYTES : cacheBytes(cacheSize),
+    decoders: decoders === undefined ? DEFAULT_DECODERS : parseCount(decoders, '--decoders', 1, MAX_DECODERS),
+    driver: oneOf<Driver>(args.driver ?? own.driver, DRIVERS, '--driver') ?? 'kernel',
+    log: {
+      level: oneOf<LogLevel>(args.logLevel ?? own['log-level'], LOG_LEVELS, '--log-level') ?? 'info',
+      ...(logFile === undefined ? {} : { file: encodeBytes(absolute(logFile, cwd)) }),
+    },
+  }
+}
+
+function sourceText(args: MountArguments, env: NodeJS.ProcessEnv): Buffer {
+  const [source, archive, mountpoint] = args.operands
+  if (source === undefined || source === '') throw new UsageError('the source is missing')
+  if (mountpoint === undefined) {
+    for (const name of ['repository', 'ns'] as const) {
+      if (args[name] !== undefined) throw new UsageError(`--${name} belongs to: pbsfs mount SNAPSHOT ARCHIVE MOUNTPOINT`)
+    }
+    return argToBytes(source)
+  }
+  const repository = args.repository ?? env['PBS_REPOSITORY']
+  if (repository === undefined) {
+    throw new UsageError('SNAPSHOT ARCHIVE MOUNTPOINT needs --repository (or PBS_REPOSITORY): the path or name of the store')
+  }
+  return vendorSourceText({ snapshot: source, archive: archive ?? '', repository, namespace: args.ns ?? '' })
+}
+
+function cacheBytes(text: string): number {
+  const bytes = parseSize(text, '--cache-size')
+  if (bytes < MIN_CACHE_BYTES) throw new UsageError(`--cache-size: "${text}" is too small; at least 64M`)
+  return bytes
+}
+
+function oneOf<T extends string>(text: string | undefined, known: readonly T[], option: string): T | undefined {
+  if (text === undefined || known.includes(text as T)) return text as T | undefined
+  throw new UsageError(`${option}: "${text}" is none of ${known.join(', ')}`)
+}
+
+function absolute(path: string, cwd: Buffer): Buffer {
+  const bytes = argToBytes(path)
+  return bytes[0] === 0x2f ? bytes : joinBytes(cwd, bytes)
+}

@@ -1,0 +1,14 @@
+import { exitNow } from '../../daemon/exit-now.js'
+import { findSourcePath } from '../../daemon/find-source-path.js'
+import { kernelMountTable } from '../../daemon/kernel-mount-table.js'
+import type { MountConfig } from '../../daemon/mount-config.js'
+import type { ReadyReport } from '../../daemon/run-mount.js'
+import { serveMount } from '../../daemon/serve-mount.js'
+import { EXIT } from '../exit-codes.js'
+
+/** Serves the mount in this process until it ends; rejects with what went wrong. */
+export async function serveForeground(config: MountConfig, onReady: (report: ReadyReport) => void): Promise<void> {
+  const { clean } = await serveMount(config, { table: kernelMountTable, findSourcePath, exitNow, stderrFile: undefined, onReady })
+  // A thread that waits in the kernel would keep the process.
+  if (!clean) exitNow(EXIT.ok)
+}

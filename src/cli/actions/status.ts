@@ -1,0 +1,39 @@
+import { escapeName } from '../../bytes/names.js'
+import { findMounts } from '../../daemon/find-mounts.js'
+import { kernelMountTable } from '../../daemon/kernel-mount-table.js'
+import { findMount } from '../../daemon/mount-table.js'
+import { currentFolder, resolveMountpoint } from '../../daemon/mountpoint.js'
+import { STATUS_VERSION, type MountStatus, type StatusDocument } from '../../daemon/status.js'
+import { UsageError } from '../../errors/errors.js'
+import type { CommandContext } from '../context.js'
+import { EXIT } from '../exit-codes.js'
+import { formatStatusDetail, formatStatusTable } from '../format-status.js'
+import { argToBytes } from '../raw-args.js'
+
+export interface StatusArguments {
+  readonly mountpoint: string | undefined
+  readonly json: boolean
+}
+
+/** `pbsfs status`: asks the daemons, touches no mount. */
+export async function status(args: StatusArguments, { output }: CommandContext): Promise<number> {
+  const all = await findMounts(kernelMountTable)
+  const mounts = args.mountpoint === undefined ? all : selectMount(all, args.mountpoint)
+  if (args.json) {
+    const document: StatusDocument = { version: STATUS_VERSION, mounts }
+    output.out(JSON.stringify(document, null, 2) + '\n')
+  } else if (args.mountpoint !== undefined) {
+    output.out(mounts.map(formatStatusDetail).join('\n'))
+  } else {
+    output.out(mounts.length === 0 ? 'nothing is mounted\n' : formatStatusTable(mounts))
+  }
+  return EXIT.ok
+}
+
+function selectMount(all: readonly MountStatus[], given: string): MountStatus[] {
+  const isMounted = (path: Buffer) => findMount(kernelMountTable.list(), path) !== undefined
+  const path = escapeName(resolveMountpoint(argToBytes(given), currentFolder(), isMounted))
+  const mounts = all.filter(({ mountpoint }) => mountpoint === path)
+  if (mounts.length === 0) throw new UsageError(`${path} is not a mount of pbsfs`, { path, remedy: 'pbsfs status lists the mounts.' })
+  return mounts
+}

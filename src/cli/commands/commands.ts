@@ -1,0 +1,15 @@
+import type { CommandModule } from 'yargs'
+import type { Choose } from '../context.js'
+import { mountCommand } from './mount.js'
+import { statusCommand } from './status.js'
+import { umountCommand } from './umount.js'
+import { versionCommand } from './version.js'
+
+/** Every command; a definition only names arguments, the work is imported when it is chosen. */
+export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [mountCommand, umountCommand, statusCommand, versionCommand]
+
+/** Names and aliases of all commands. */
+export function commandNames(): Set<string> {
+  const names = COMMANDS.map((define) => define(() => undefined)).flatMap(({ command, aliases }) => [command, aliases].flat())
+  return new Set(names.filter((name) => name !== undefined).map((name) => name.split(' ')[0]!))
+}

@@ -1,0 +1,74 @@
+import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs'
+import type { Choose } from '../context.js'
+import { lastOf, listOf } from '../option-values.js'
+
+const options = {
+  foreground: { alias: 'f', type: 'boolean', describe: 'Stay in the foreground' },
+  options: { alias: 'o', type: 'string', requiresArg: true, describe: 'mount(8) options: allow_other, uid=1000, ...' },
+  'cache-size': { type: 'string', requiresArg: true, describe: 'Memory for decoded chunks (default 256M)' },
+  decoders: { type: 'string', requiresArg: true, describe: 'Decoding threads (default 2)' },
+  driver: { choices: ['kernel', 'fuse-native'], requiresArg: true, describe: 'Who speaks to the kernel (default kernel)' },
+  'payload-input': { type: 'string', requiresArg: true, describe: 'The *.ppxar of a lone *.mpxar' },
+  repository: { type: 'string', requiresArg: true, describe: 'Path or name of the store SNAPSHOT is in' },
+  ns: { type: 'string', requiresArg: true, describe: 'Namespace SNAPSHOT is in, like a/b' },
+  log: { type: 'string', requiresArg: true, describe: 'Append the log to this file' },
+  'log-level': { choices: ['debug', 'info', 'warn', 'error'], requiresArg: true, describe: 'Least that is logged (default info)' },
+  verbose: { alias: 'v', type: 'boolean', describe: 'Same as --log-level debug' },
+  debug: { alias: 'd', type: 'boolean', describe: 'Foreground, debug log, stacks of internal errors' },
+} as const
+
+/** What the command line gave, strings as in `raw-args.ts`. */
+export interface MountArguments {
+  readonly operands: readonly string[]
+  readonly foreground: boolean
+  readonly options: readonly string[]
+  readonly cacheSize?: string | undefined
+  readonly decoders?: string | undefined
+  readonly driver?: string | undefined
+  readonly payloadInput?: string | undefined
+  readonly repository?: string | undefined
+  readonly ns?: string | undefined
+  readonly log?: string | undefined
+  readonly logLevel?: string | undefined
+  readonly debug: boolean
+}
+
+export function mountCommand(choose: Choose): CommandModule {
+  return {
+    command: 'mount <source> <mountpoint> [more]',
+    describe: 'Mount a datastore, or a part of it',
+    builder: (yargs: Argv) =>
+      yargs
+        .usage('pbsfs mount SOURCE MOUNTPOINT [options]\npbsfs mount SNAPSHOT ARCHIVE MOUNTPOINT --repository STORE [options]')
+        .positional('source', { type: 'string', describe: 'PATH[::SELECTOR] of a datastore or archive, or SNAPSHOT' })
+        .positional('mountpoint', { type: 'string', describe: 'Empty folder; made when it is missing. Or ARCHIVE' })
+        .positional('more', { type: 'string', describe: 'MOUNTPOINT behind SNAPSHOT ARCHIVE' })
+        .options(options)
+        .example('pbsfs mount /mnt/datastore/main ~/pbs', 'Browse a whole datastore')
+        .example('pbsfs mount /mnt/datastore/main::host/web/latest/root.pxar /mnt/web', 'One archive of the newest snapshot')
+        .example('pbsfs mount host/web/2026-01-02T00:00:00Z root.pxar /mnt/web --repository main', "A line of the vendor's client"),
+    handler: (argv) => {
+      const args = readArguments(argv)
+      choose(async (context) => (await import('../actions/mount.js')).mount(args, context))
+    },
+  }
+}
+
+function readArguments(argv: ArgumentsCamelCase): MountArguments {
+  const operands = [argv['source'], argv['mountpoint'], argv['more']]
+  const debug = argv['debug'] === true
+  return {
+    operands: operands.filter((operand) => typeof operand === 'string'),
+    foreground: argv['foreground'] === true || debug,
+    options: listOf(argv['options']),
+    cacheSize: lastOf(argv['cacheSize']),
+    decoders: lastOf(argv['decoders']),
+    driver: lastOf(argv['driver']),
+    payloadInput: lastOf(argv['payloadInput']),
+    repository: lastOf(argv['repository']),
+    ns: lastOf(argv['ns']),
+    log: lastOf(argv['log']),
+    logLevel: lastOf(argv['logLevel']) ?? (debug || argv['verbose'] === true ? 'debug' : undefined),
+    debug,
+  }
+}

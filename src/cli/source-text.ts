@@ -1,0 +1,72 @@
+import { UsageError } from '../errors/errors.js'
+import { argToBytes } from './raw-args.js'
+
+/** SNAPSHOT (or group) and ARCHIVE as the vendor's client takes them. */
+export interface VendorSource {
+  readonly snapshot: string
+  readonly archive: string
+  /** Path or name of a store, or a repository on this host. */
+  readonly repository: string
+  /** `a/b/c`; empty: the root. */
+  readonly namespace: string
+}
+
+const GROUP = /^(?:host|vm|ct)\/[^/]+$/
+const SNAPSHOT = /^(?:host|vm|ct)\/[^/]+\/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/
+
+/** The SOURCE string, as bytes, of a line made for the vendor's client. UsageError says which part is wrong. */
+export function vendorSourceText(vendor: VendorSource): Buffer {
+  const { snapshot, archive, namespace } = vendor
+  const store = localStore(vendor.repository)
+  if (!GROUP.test(snapshot) && !SNAPSHOT.test(snapshot)) {
+    throw new UsageError(`"${snapshot}" is neither a snapshot (host/web/2026-01-02T00:00:00Z) nor a group (host/web)`)
+  }
+  const parts = [...namespacePath(namespace), GROUP.test(snapshot) ? `${snapshot}/latest` : snapshot, archiveFolder(archive)]
+  return Buffer.concat([escapeStore(store), Buffer.from('::'), escapeSelector(parts.join('/'))])
+}
+
+/**
+ * The store behind `--repository`: a path, a store name, or the vendor's `[user@realm@]host:store`
+ * with this host as host. UsageError for another host: a server is not asked.
+ */
+export function localStore(repository: string): string {
+  if (repository === '') throw new UsageError('--repository is empty')
+  if (repository.startsWith('/') || repository.startsWith('.')) return repository
+  const match = /^(?:(.+)@)?(?:(\[[0-9a-fA-F:.]+\]|[^:/@]+)(?::(\d{1,5}))?:)?([^:/@]+)$/.exec(repository)
+  if (match === null) return repository
+  const [, , host, , store] = match
+  if (host === undefined || ['localhost', '127.0.0.1', '[::1]'].includes(host)) return store!
+  throw new UsageError(
+    `"${repository}" names a server; pbsfs reads datastores where they lie: give the path or the name of a store on this host`,
+  )
+}
+
+function namespacePath(namespace: string): string[] {
+  const names = namespace.split('/').filter((name) => name !== '')
+  return names.map((name) => `ns/${name}`)
+}
+
+/** The name an archive has in the tree: `root.pxar`, whatever half or file of the server was named. */
+function archiveFolder(archive: string): string {
+  if (archive === '' || archive.includes('/')) throw new UsageError(`"${archive}" is not the name of an archive`)
+  const name = archive.replace(/\.(?:didx|fidx|blob)$/, '')
+  return name.replace(/\.(?:mpxar|ppxar)$/, '.pxar')
+}
+
+/** In the path only `::` and `\xNN` mean something. */
+function escapeStore(store: string): Buffer {
+  return Buffer.from(escapeBytes(argToBytes(store), (byte, next) => byte === 0x5c || (byte === 0x3a && next === 0x3a)))
+}
+
+/** Behind `::` a colon ends the archive's name when one came before; snapshot times hold colons and stay. */
+function escapeSelector(selector: string): Buffer {
+  return Buffer.from(escapeBytes(argToBytes(selector), (byte) => byte === 0x5c))
+}
+
+function escapeBytes(bytes: Buffer, special: (byte: number, next: number | undefined) => boolean): Buffer {
+  const parts: Buffer[] = []
+  bytes.forEach((byte, i) => {
+    parts.push(special(byte, bytes[i + 1]) ? Buffer.from('\\x' + byte.toString(16).padStart(2, '0')) : Buffer.from([byte]))
+  })
+  return Buffer.concat(parts)
+}

@@ -1,0 +1,116 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { fromPlainError, MountError } from '../errors/errors.js'
+import type { MountConfig } from './mount-config.js'
+import { openRuntimeFolder } from './runtime-folder.js'
+import { removeStartLog } from './start-log.js'
+import { parseStartReport, type StartReport } from './start-protocol.js'
+
+export const daemonScript = fileURLToPath(new URL('./daemon-main.js', import.meta.url))
+
+/**
+ * Threads for file access of the whole process: the pool is fixed before the first module loads,
+ * so only the starter can set it.
+ */
+const POOL_THREADS = 8
+
+/** What a daemon that died before its report leaves behind, for the error. */
+const MAX_LOG_TAIL = 2_000
+
+export type StartedMount = Extract<StartReport, { type: 'ready' }>
+
+/** A daemon that has been started and waits for its configuration. */
+export interface WaitingDaemon {
+  readonly pid: number
+  /** Resolves when the mount answers; rejects with the error that kept it from that. */
+  mount(config: MountConfig): Promise<StartedMount>
+  /** No mount after all: the daemon ends. */
+  dismiss(): void
+}
+
+/**
+ * Starts a daemon in its own session, in `/`, with nothing of ours but three descriptors: the
+ * configuration comes on stdin, stderr is a log in the runtime folder, the report goes to fd 3.
+ * It loads its modules while the caller still reads the command line.
+ */
+export function startDaemon(script: string = daemonScript): WaitingDaemon {
+  const log = openStartLog()
+  const child = spawn(process.execPath, [script], {
+    detached: true,
+    cwd: '/',
+    stdio: ['pipe', 'ignore', log?.fd ?? 'ignore', 'pipe'],
+    env: { ...process.env, UV_THREADPOOL_SIZE: process.env['UV_THREADPOOL_SIZE'] ?? String(POOL_THREADS) },
+  })
+  if (log !== undefined) closeSync(log.fd)
+  const failed = new Promise<never>((_, reject) => {
+    child.once('error', (error) => reject(new MountError('the daemon cannot be started', {}, { cause: error })))
+  })
+  failed.catch(() => undefined)
+  const input = child.stdin as Writable
+  // A daemon that died has its own error, told below.
+  input.on('error', () => undefined)
+  return {
+    pid: child.pid ?? 0,
+    mount: async (config) => {
+      const stopForwarding = forwardSignals(child)
+      input.end(JSON.stringify(config))
+      try {
+        return await Promise.race([awaitReport(child, log?.path), failed])
+      } finally {
+        stopForwarding()
+        child.unref()
+      }
+    },
+    dismiss: () => {
+      input.end()
+      child.unref()
+      removeStartLog(log?.path)
+      ;(child.stdio[3] as Readable).destroy()
+    },
+  }
+}
+
+function openStartLog(): { fd: number; path: string } | undefined {
+  try {
+    const path = join(openRuntimeFolder(), `start-${process.pid}.log`)
+    return { fd: openSync(path, 'a', 0o600), path }
+  } catch {
+    // The daemon says in its own words what is wrong with the runtime folder.
+    return undefined
+  }
+}
+
+async function awaitReport(child: ChildProcess, logPath: string | undefined): Promise<StartedMount> {
+  const exit = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : signal))
+  })
+  let text = ''
+  for await (const chunk of (child.stdio[3] as Readable).setEncoding('utf8')) text += chunk as string
+  if (text === '') throw new MountError(`the daemon died at its start (${await exit})`, { log: readTail(logPath) })
+  const report = parseStartReport(text)
+  if (report.type === 'failed') throw fromPlainError(report.error)
+  return report
+}
+
+function readTail(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined
+  try {
+    const text = readFileSync(path, 'utf8').trim()
+    return text === '' ? undefined : text.slice(-MAX_LOG_TAIL)
+  } catch {
+    return undefined
+  }
+}
+
+/** Who interrupts the command while it waits means the mount. The daemon then reports its end. */
+function forwardSignals(child: ChildProcess): () => void {
+  const forward = (signal: NodeJS.Signals) => void child.kill(signal)
+  const signals: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
+  for (const signal of signals) process.on(signal, forward)
+  return () => {
+    for (const signal of signals) process.off(signal, forward)
+  }
+}

@@ -1,0 +1,75 @@
+import { FormatError } from '../errors/errors.js'
+import type { MountOptions } from '../fuse/mount-options.js'
+import type { LogLevel } from './log-level.js'
+
+export const DRIVERS = ['kernel', 'fuse-native'] as const
+export type Driver = (typeof DRIVERS)[number]
+
+export const DEFAULT_CACHE_BYTES = 256 * 1024 * 1024
+/** Below this a cache holds less than what one reader needs at a time. */
+export const MIN_CACHE_BYTES = 64 * 1024 * 1024
+export const DEFAULT_DECODERS = 2
+export const MAX_DECODERS = 64
+
+/**
+ * All a mount needs to know, as JSON: it crosses from the command to the daemon on a pipe and from
+ * there to the session thread. Byte strings are hex, paths absolute (the daemon works in `/`).
+ */
+export interface MountConfig {
+  readonly pbsfs: string
+  readonly source: SourceConfig
+  /** Hex; as given, made absolute. */
+  readonly mountpoint: string
+  /** What has no value is absent behind the pipe. */
+  readonly options: MountOptions
+  readonly cacheBytes: number
+  /** Decoding threads. */
+  readonly decoders: number
+  readonly driver: Driver
+  readonly log: LogConfig
+}
+
+export interface SourceConfig {
+  /** SOURCE as given, hex: PATH or store name, `::SELECTOR` behind it. */
+  readonly text: string
+  /** Hex: folder that a relative PATH starts from. */
+  readonly cwd: string
+  /** Hex: payload of a lone split archive that does not lie beside it. */
+  readonly payloadInput?: string
+}
+
+export interface LogConfig {
+  readonly level: LogLevel
+  /** Hex of an absolute path; absent: stderr. */
+  readonly file?: string
+}
+
+export function encodeBytes(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
+}
+
+export function decodeBytes(hex: string): Buffer {
+  return Buffer.from(hex, 'hex')
+}
+
+/** Reads a configuration that came over the pipe. */
+export function parseMountConfig(text: string): MountConfig {
+  const value: unknown = JSON.parse(text)
+  if (!isConfig(value)) throw new FormatError('the configuration of a mount is not complete', { stream: 'pipe' })
+  return value
+}
+
+function isConfig(value: unknown): value is MountConfig {
+  if (typeof value !== 'object' || value === null) return false
+  const config = value as { [name in keyof MountConfig]?: unknown }
+  return (
+    typeof config.pbsfs === 'string' &&
+    typeof config.mountpoint === 'string' &&
+    typeof config.source === 'object' &&
+    typeof config.log === 'object' &&
+    typeof config.cacheBytes === 'number' &&
+    typeof config.decoders === 'number' &&
+    typeof config.options === 'object' &&
+    DRIVERS.includes(config.driver as Driver)
+  )
+}

@@ -1,0 +1,132 @@
+import { lstatSync, mkdirSync, opendirSync, realpathSync } from 'node:fs'
+import { escapeName } from '../bytes/names.js'
+import { MountError, UsageError } from '../errors/errors.js'
+import type { Log } from '../errors/log.js'
+import { PBSFS_TYPE } from '../fuse/mountinfo.js'
+import { findMount, type MountTable } from './mount-table.js'
+import { isInside, resolveMountpoint } from './mountpoint.js'
+
+export interface PreflightRequest {
+  /** As given; relative to `cwd`. */
+  readonly mountpoint: Uint8Array
+  readonly cwd: Uint8Array
+  /** Path of the datastore or archive that will be read; undefined when it is not on a disk. */
+  readonly sourcePath: Uint8Array | undefined
+  /** Mount over what lies there. */
+  readonly nonempty: boolean
+}
+
+export interface Prepared {
+  /** Canonical. From here on nobody looks at it again. */
+  readonly mountpoint: Buffer
+  /** It was missing and has been made: remove it after the unmount. */
+  readonly created: boolean
+  /** A channel that the starter mounted (`/dev/fd/N`): it unmounts, too. */
+  readonly inherited: boolean
+}
+
+/** Where mount.fuse3 leaves the channel when it drops privileges before it starts us. */
+const INHERITED = /^\/dev\/fd\/\d+$/
+
+/**
+ * Looks at everything that can be wrong with the place before anything is opened, and makes it
+ * ready. UsageError: another place must be given. MountError: FUSE cannot be used.
+ */
+export async function prepareMountpoint(request: PreflightRequest, table: MountTable, log: Log): Promise<Prepared> {
+  if (INHERITED.test(Buffer.from(request.mountpoint).toString('latin1'))) {
+    return { mountpoint: Buffer.from(request.mountpoint), created: false, inherited: true }
+  }
+  table.requireFuse()
+  const isMounted = (path: Buffer) => findMount(table.list(), path) !== undefined
+  const mountpoint = resolveMountpoint(request.mountpoint, request.cwd, isMounted)
+  refuseOverlap(mountpoint, request.sourcePath)
+  await clearStale(mountpoint, table, log)
+  if (makeFolder(mountpoint)) return { mountpoint, created: true, inherited: false }
+  checkFolder(mountpoint, request.nonempty)
+  return { mountpoint, created: false, inherited: false }
+}
+
+function refuseOverlap(mountpoint: Buffer, sourcePath: Uint8Array | undefined): void {
+  if (sourcePath === undefined) return
+  let source: Buffer
+  try {
+    source = realpathSync.native(Buffer.from(sourcePath), { encoding: 'buffer' })
+  } catch {
+    // Whoever opens the source says what is wrong with it.
+    return
+  }
+  const inSource = isInside(mountpoint, source)
+  if (!inSource && !isInside(source, mountpoint)) return
+  const [place, store] = [escapeName(mountpoint), escapeName(source)]
+  throw new UsageError(
+    inSource ? `the mountpoint ${place} lies in the source ${store}` : `the mountpoint ${place} would hide the source ${store}`,
+    { path: place, remedy: 'Choose a mountpoint outside of it.' },
+  )
+}
+
+async function clearStale(mountpoint: Buffer, table: MountTable, log: Log): Promise<void> {
+  // Mounts can lie on top of each other: a few rounds, never for ever.
+  for (let round = 0; round < 8; round++) {
+    const place = findMount(table.list(), mountpoint)
+    if (place === undefined) return
+    if (!place.type.startsWith('fuse') || !(await table.isDead(place))) {
+      const ours = place.type === PBSFS_TYPE
+      throw new UsageError(`${escapeName(mountpoint)} is a mount already (${place.type} of ${escapeName(place.source)})`, {
+        path: escapeName(mountpoint),
+        remedy: ours ? `Leave it with: pbsfs umount ${escapeName(mountpoint)}` : 'Choose another mountpoint.',
+      })
+    }
+    log.info('removing a mount whose daemon is gone', { path: escapeName(mountpoint), type: place.type })
+    await table.unmount(mountpoint, true)
+  }
+  throw new MountError(`${escapeName(mountpoint)} is covered by many dead mounts`, {
+    path: escapeName(mountpoint),
+    remedy: `Remove them with: umount -l ${escapeName(mountpoint)}`,
+  })
+}
+
+/** True when the folder was missing and is there now. */
+function makeFolder(mountpoint: Buffer): boolean {
+  try {
+    mkdirSync(mountpoint)
+    return true
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'EEXIST' || isFolder(mountpoint)) return false
+    const path = escapeName(mountpoint)
+    throw new UsageError(`${path} is not there and cannot be made (${code})`, { path, remedy: 'Choose another mountpoint.' }, { cause: error })
+  }
+}
+
+function isFolder(path: Buffer): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+}
+
+function checkFolder(mountpoint: Buffer, nonempty: boolean): void {
+  const path = escapeName(mountpoint)
+  if (!isFolder(mountpoint)) {
+    throw new UsageError(`${path} is not a folder`, { path, remedy: 'Choose an empty folder, or one that is not there yet.' })
+  }
+  if (nonempty) return
+  if (!isEmpty(mountpoint, path)) {
+    throw new UsageError(`${path} is not empty`, {
+      path,
+      remedy: 'Choose an empty folder, or hide what is in it with: -o nonempty',
+    })
+  }
+}
+
+function isEmpty(mountpoint: Buffer, path: string): boolean {
+  let folder
+  try {
+    folder = opendirSync(mountpoint)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    throw new UsageError(`${path} cannot be listed (${code})`, { path, remedy: 'Choose a folder of your own.' }, { cause: error })
+  }
+  try {
+    return folder.readSync() === null
+  } finally {
+    folder.closeSync()
+  }
+}

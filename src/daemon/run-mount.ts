@@ -1,0 +1,245 @@
+import { rmdirSync } from 'node:fs'
+import { escapeName } from '../bytes/names.js'
+import { BusyError } from '../errors/errors.js'
+import { openControlSocket, type ControlSocket } from './control-socket.js'
+import { describeHolders, findHolders } from './holders.js'
+import type { DaemonLog } from './log.js'
+import type { SessionEnd, SessionWorkerData } from './messages.js'
+import { decodeBytes, type MountConfig } from './mount-config.js'
+import { findMount, type MountedPlace, type MountTable } from './mount-table.js'
+import { prepareMountpoint, type Prepared } from './preflight.js'
+import { readProcessId } from './process-id.js'
+import { openRuntimeFolder } from './runtime-folder.js'
+import { removeRecord, socketPath, writeRecord } from './runtime-record.js'
+import type { Session } from './session.js'
+import type { MountStatus } from './status.js'
+import { withTimeout } from './with-timeout.js'
+
+/** A status question waits this long for the session thread. */
+const STATUS_TIMEOUT_MS = 1_000
+/** After an abort the session must be gone by then; else the process ends without it. */
+const ABORT_TIMEOUT_MS = 2_000
+/** In place of a descriptor, for a driver that mounts by itself. */
+const MOUNTS_ITSELF = -1
+/** For an unmount while the process is failing. */
+const LAST_UNMOUNT_TIMEOUT_MS = 3_000
+
+/** Escaped text. */
+export interface ReadyReport {
+  readonly mountpoint: string
+  readonly source: string
+  readonly log: string
+}
+
+/** What runMount is made of; the daemon passes the real ones. */
+export interface MountParts {
+  readonly table: MountTable
+  readonly log: DaemonLog
+  /** Where the log goes, for people. */
+  readonly logName: string
+  startSession(data: SessionWorkerData): Session
+  /** Path of what will be read, for the overlap check; throws what is wrong with SOURCE. */
+  findSourcePath(config: MountConfig): Uint8Array | undefined
+  /** The mount answers. */
+  onReady(report: ReadyReport): void
+  /** Called before anything is mounted with what must be done if the process fails at large. */
+  onEmergency(leave: () => Promise<void>): void
+  /** Signals of the process; a parameter so that tests can send their own. */
+  readonly signals: SignalSource
+}
+
+export interface SignalSource {
+  on(signal: NodeJS.Signals, listener: (signal: NodeJS.Signals) => void): unknown
+  off(signal: NodeJS.Signals, listener: (signal: NodeJS.Signals) => void): unknown
+}
+
+const END_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
+
+/**
+ * Serves one mount from preflight to the end. Resolves when the mount is gone and everything that
+ * belongs to it has been removed; `clean` false: a thread still waits in the kernel, so the
+ * process must be ended by force. Rejects, with the same things removed, when it could not be
+ * mounted or the session failed.
+ */
+export async function runMount(config: MountConfig, parts: MountParts): Promise<{ clean: boolean; reason: SessionEnd }> {
+  const { table, log } = parts
+  const prepared = await prepareMountpoint(
+    {
+      mountpoint: decodeBytes(config.mountpoint),
+      cwd: decodeBytes(config.source.cwd),
+      sourcePath: parts.findSourcePath(config),
+      nonempty: config.options.nonempty,
+    },
+    table,
+    log,
+  )
+  const mount = new ServedMount(config, parts, prepared)
+  parts.onEmergency(() => mount.leave())
+  try {
+    return await mount.serve()
+  } finally {
+    await mount.leave()
+  }
+}
+
+class ServedMount {
+  readonly #config: MountConfig
+  readonly #parts: MountParts
+  readonly #mountpoint: Buffer
+  readonly #prepared: Prepared
+  readonly #source: string
+  #place: MountedPlace | undefined
+  /** The kernel has no mount of ours any more: what is at the place now is somebody else's. */
+  #detached = false
+  readonly #onSignal = (signal: NodeJS.Signals) => this.#handleSignal(signal)
+  #signals = 0
+  #session: Session | undefined
+  #socket: ControlSocket | undefined
+  #folder: string | undefined
+  #started = new Date()
+  #abort: (() => void) | undefined
+
+  constructor(config: MountConfig, parts: MountParts, prepared: Prepared) {
+    this.#config = config
+    this.#parts = parts
+    this.#mountpoint = prepared.mountpoint
+    this.#prepared = prepared
+    this.#source = escapeName(decodeBytes(config.source.text))
+    for (const signal of END_SIGNALS) parts.signals.on(signal, this.#onSignal)
+  }
+
+  async serve(): Promise<{ clean: boolean; reason: SessionEnd }> {
+    const { log, table } = this.#parts
+    const options = this.#config.options
+    const mounts = this.#config.driver === 'kernel'
+    const request = { mountpoint: this.#mountpoint, source: this.#source, options }
+    const { fd } = mounts ? await table.mount(request) : { fd: MOUNTS_ITSELF }
+    this.#findPlace()
+    if (this.#signals > 0) return { clean: true, reason: 'stopped' }
+    const session = this.#parts.startSession({ fd, mountpoint: this.#mountpoint.toString('hex'), config: this.#config })
+    this.#session = session
+    const aborted = new Promise<SessionEnd>((resolve) => (this.#abort = () => resolve('aborted')))
+    await Promise.race([session.ready, session.ended.then(() => undefined), aborted])
+    this.#findPlace()
+    if (this.#signals === 0) {
+      this.#started = new Date()
+      await this.#publish()
+      log.info('mounted', { path: escapeName(this.#mountpoint), source: this.#source, pid: process.pid })
+      this.#parts.onReady({ mountpoint: escapeName(this.#mountpoint), source: this.#source, log: this.#parts.logName })
+    }
+    const reason = await Promise.race([session.ended, aborted])
+    if (reason === 'unmounted') this.#detached = true
+    log.info('the mount has ended', { path: escapeName(this.#mountpoint), reason })
+    return { clean: await session.terminate(ABORT_TIMEOUT_MS), reason }
+  }
+
+  /** Every way out comes through here; nothing of the mount stays. */
+  async leave(): Promise<void> {
+    for (const signal of END_SIGNALS) this.#parts.signals.off(signal, this.#onSignal)
+    const { table, log } = this.#parts
+    // Aborted or failed: the kernel still has the mount, and nobody answers it.
+    if (this.#isMounted()) {
+      const gone = table.unmount(this.#mountpoint, true).catch((error: unknown) => {
+        log.error('cannot unmount', { path: escapeName(this.#mountpoint), message: String(error) })
+      })
+      await withTimeout(gone, LAST_UNMOUNT_TIMEOUT_MS)
+    }
+    await this.#session?.terminate(ABORT_TIMEOUT_MS)
+    await this.#socket?.close()
+    if (this.#folder !== undefined) removeRecord(this.#folder, process.pid)
+    if (this.#prepared.created) removeFolder(this.#mountpoint)
+  }
+
+  #findPlace(): void {
+    this.#place ??= findMount(this.#parts.table.list(), this.#mountpoint)
+  }
+
+  #isMounted(): boolean {
+    if (this.#detached || this.#place === undefined) return false
+    return findMount(this.#parts.table.list(), this.#mountpoint)?.minor === this.#place.minor
+  }
+
+  #handleSignal(signal: NodeJS.Signals): void {
+    this.#signals++
+    if (this.#signals > 1) return this.#cutOff(signal)
+    this.#parts.log.info('unmounting', { signal })
+    // Whoever mounted unmounts; we can only hang up.
+    if (this.#prepared.inherited) return this.#session?.stop()
+    this.#unmount().catch((error: unknown) => {
+      this.#parts.log.error('cannot unmount', { message: String(error) })
+      this.#cutOff(signal)
+    })
+  }
+
+  async #unmount(): Promise<void> {
+    const { table, log } = this.#parts
+    if (!this.#isMounted()) return
+    try {
+      await table.unmount(this.#mountpoint, false)
+      this.#detached = true
+    } catch (error) {
+      if (!(error instanceof BusyError)) throw error
+      const holders = this.#place === undefined ? [] : findHolders(this.#place, table.list())
+      log.warn('the mount is in use; the path is free now, the files that are open can be read to their end', {
+        path: escapeName(this.#mountpoint),
+        holder: describeHolders(holders),
+      })
+      await table.unmount(this.#mountpoint, true)
+      this.#detached = true
+    }
+  }
+
+  #cutOff(signal: NodeJS.Signals): void {
+    this.#parts.log.warn('cutting off everybody who still uses the mount', { signal })
+    if (this.#place !== undefined) this.#parts.table.abort(this.#place.minor)
+    this.#session?.stop()
+    setTimeout(() => this.#abort?.(), ABORT_TIMEOUT_MS)
+  }
+
+  /** Record and socket. A mount that works is worth more than its status: failures are logged. */
+  async #publish(): Promise<void> {
+    const id = readProcessId(process.pid)
+    if (id === undefined) return
+    try {
+      this.#folder = openRuntimeFolder()
+      this.#socket = await openControlSocket(socketPath(this.#folder, id.pid), () => this.#status())
+      writeRecord(this.#folder, {
+        ...id,
+        version: this.#config.pbsfs,
+        mountpoint: this.#mountpoint.toString('hex'),
+        source: this.#source,
+        driver: this.#config.driver,
+        log: this.#parts.logName,
+        started: this.#started.toISOString(),
+        createdMountpoint: this.#prepared.created,
+      })
+    } catch (error) {
+      this.#parts.log.warn('no status of this mount', { message: error instanceof Error ? error.message : String(error) })
+    }
+  }
+
+  async #status(): Promise<MountStatus> {
+    const session = await this.#session?.status(STATUS_TIMEOUT_MS)
+    return {
+      mountpoint: escapeName(this.#mountpoint),
+      source: this.#source,
+      state: session === undefined ? 'silent' : 'running',
+      pid: process.pid,
+      uptimeSeconds: Math.floor((Date.now() - this.#started.getTime()) / 1000),
+      started: this.#started.toISOString(),
+      pbsfs: this.#config.pbsfs,
+      driver: this.#config.driver,
+      log: this.#parts.logName,
+      session: session ?? null,
+      recent: this.#parts.log.recent(),
+    }
+  }
+}
+
+function removeFolder(path: Buffer): void {
+  try {
+    rmdirSync(path)
+  } catch {
+    // Somebody put something in it, or it is gone.
+  }
+}

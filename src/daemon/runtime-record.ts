@@ -1,0 +1,124 @@
+import { lstatSync, readFileSync, readdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { isAlive, readProcessId, type ProcessId } from './process-id.js'
+
+/** A record larger than this is not one of ours. */
+const MAX_RECORD_BYTES = 64 * 1024
+
+const MAX_LOG_AGE_MS = 24 * 3600 * 1000
+
+/** What a daemon leaves in the runtime folder while it serves a mount: `mount-PID.json`. */
+export interface MountRecord extends ProcessId {
+  /** Version of pbsfs. */
+  readonly version: string
+  /** Bytes as hex. */
+  readonly mountpoint: string
+  /** SOURCE as a person reads it. */
+  readonly source: string
+  readonly driver: string
+  /** Log as a person reads it: a path, or `stderr`. */
+  readonly log: string
+  /** ISO 8601, UTC. */
+  readonly started: string
+  /** The mountpoint was made by the daemon and goes with the mount. */
+  readonly createdMountpoint: boolean
+}
+
+export interface FoundRecord {
+  readonly record: MountRecord
+  readonly alive: boolean
+}
+
+export const recordPath = (folder: string, pid: number) => join(folder, `mount-${pid}.json`)
+export const socketPath = (folder: string, pid: number) => join(folder, `mount-${pid}.sock`)
+export const runtimeLogPath = (folder: string, pid: number) => join(folder, `mount-${pid}.log`)
+
+/** Written beside and renamed: a reader never sees half a record. */
+export function writeRecord(folder: string, record: MountRecord): void {
+  const path = recordPath(folder, record.pid)
+  const temporary = `${path}.tmp`
+  writeFileSync(temporary, JSON.stringify(record) + '\n', { mode: 0o600 })
+  renameSync(temporary, path)
+}
+
+/** Removes record and socket of one daemon; what is not there is no error. */
+export function removeRecord(folder: string, pid: number): void {
+  for (const path of [recordPath(folder, pid), socketPath(folder, pid)]) removeFile(path)
+}
+
+/** All readable records; of dead daemons too. Files that are no record are passed over. */
+export function listRecords(folder: string): FoundRecord[] {
+  const found: FoundRecord[] = []
+  for (const name of readFolder(folder)) {
+    const pid = /^mount-(\d{1,10})\.json$/.exec(name)?.[1]
+    const record = pid === undefined ? undefined : readRecord(join(folder, name))
+    if (record !== undefined && record.pid === Number(pid)) found.push({ record, alive: isAlive(record) })
+  }
+  return found.sort((a, b) => (a.record.started < b.record.started ? -1 : 1))
+}
+
+/**
+ * Removes the files of daemons that are gone: records that `isMounted` says no mount is left of,
+ * sockets without a record, and logs after a day (a daemon that died may have said why). Returns
+ * the records that were removed.
+ */
+export function cleanRecords(folder: string, isMounted: (mountpoint: Buffer) => boolean): MountRecord[] {
+  const removed: MountRecord[] = []
+  for (const { record, alive } of listRecords(folder)) {
+    if (alive || isMounted(Buffer.from(record.mountpoint, 'hex'))) continue
+    removeRecord(folder, record.pid)
+    removed.push(record)
+  }
+  for (const name of readFolder(folder)) {
+    const pid = /^(?:mount|start)-(\d{1,10})\.(?:sock|log|json\.tmp)$/.exec(name)?.[1]
+    if (pid === undefined || readProcessId(Number(pid)) !== undefined) continue
+    if (readRecord(recordPath(folder, Number(pid))) !== undefined) continue
+    if (!name.endsWith('.log') || isOld(join(folder, name))) removeFile(join(folder, name))
+  }
+  return removed
+}
+
+function isOld(path: string): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  return stat !== undefined && Date.now() - stat.mtimeMs > MAX_LOG_AGE_MS
+}
+
+function readFolder(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+function readRecord(path: string): MountRecord | undefined {
+  try {
+    const text = readFileSync(path, 'utf8')
+    const value: unknown = text.length > MAX_RECORD_BYTES ? undefined : JSON.parse(text)
+    return isRecord(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isRecord(value: unknown): value is MountRecord {
+  if (typeof value !== 'object' || value === null) return false
+  const record = value as Partial<Record<keyof MountRecord, unknown>>
+  const texts = [record.startTime, record.version, record.source, record.driver, record.log, record.started]
+  return (
+    texts.every((text) => typeof text === 'string') &&
+    Number.isSafeInteger(record.pid) &&
+    (record.pid as number) > 0 &&
+    typeof record.createdMountpoint === 'boolean' &&
+    typeof record.mountpoint === 'string' &&
+    /^(?:[0-9a-f]{2})+$/.test(record.mountpoint)
+  )
+}
+
+function removeFile(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // Gone already.
+  }
+}

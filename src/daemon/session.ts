@@ -1,0 +1,100 @@
+import { Worker } from 'node:worker_threads'
+import { fromPlainError, MountError } from '../errors/errors.js'
+import type { FromSession, SessionEnd, SessionWorkerData, ToSession } from './messages.js'
+import type { DaemonLog } from './log.js'
+import { withTimeout } from './with-timeout.js'
+import { isSessionStatus, type SessionStatus } from './status.js'
+
+/** The session thread as the main thread sees it. */
+export interface Session {
+  /** The mount answers. Rejects with what kept it from that. */
+  readonly ready: Promise<void>
+  /** The channel is closed. Rejects when the thread failed; after that nobody serves the mount. */
+  readonly ended: Promise<SessionEnd>
+  /** undefined: no answer in time. */
+  status(timeoutMs: number): Promise<SessionStatus | undefined>
+  /** Leave the device at once, mounted or not. */
+  stop(): void
+  /** Ends the thread; false when it is still not gone after the time (it waits in the kernel). */
+  terminate(timeoutMs: number): Promise<boolean>
+}
+
+export const sessionScript = new URL('./session-thread.js', import.meta.url)
+
+export function startSession(data: SessionWorkerData, log: DaemonLog, script: URL = sessionScript): Session {
+  const ready = deferred<void>()
+  const ended = deferred<SessionEnd>()
+  const exited = deferred<void>()
+  const questions = new Map<number, (status: SessionStatus | undefined) => void>()
+  let lastId = 0
+
+  const worker = new Worker(script, { workerData: data, name: 'pbsfs-session' })
+  const send = (message: ToSession) => worker.postMessage(message)
+  const fail = (error: unknown) => {
+    ready.reject(error)
+    ended.reject(error)
+  }
+
+  worker.on('message', (message: FromSession) => {
+    switch (message.type) {
+      case 'ready':
+        return ready.resolve()
+      case 'ended':
+        ready.reject(new MountError('the mount was taken away before it answered'))
+        return ended.resolve(message.reason)
+      case 'failed':
+        return fail(fromPlainError(message.error))
+      case 'log':
+        return log.write(message.level, message.message, message.fields)
+      case 'status':
+        return questions.get(message.id)?.(isSessionStatus(message.status) ? message.status : undefined)
+    }
+  })
+  worker.on('messageerror', fail)
+  worker.on('error', fail)
+  worker.on('exit', (code) => {
+    // Too late to matter when the end was told before.
+    fail(new Error(`the session thread ended without a word (code ${code})`))
+    exited.resolve()
+  })
+
+  return {
+    ready: ready.promise,
+    ended: ended.promise,
+    status: (timeoutMs) =>
+      new Promise((resolve) => {
+        const id = ++lastId
+        const finish = (status: SessionStatus | undefined) => {
+          clearTimeout(timer)
+          questions.delete(id)
+          resolve(status)
+        }
+        const timer = setTimeout(() => finish(undefined), timeoutMs)
+        questions.set(id, finish)
+        send({ type: 'status', id })
+      }),
+    stop: () => send({ type: 'stop' }),
+    terminate: async (timeoutMs) => {
+      worker.terminate().catch(() => undefined)
+      return withTimeout(exited.promise, timeoutMs)
+    },
+  }
+}
+
+interface Deferred<T> {
+  readonly promise: Promise<T>
+  resolve(value: T): void
+  reject(error: unknown): void
+}
+
+/** A promise that may fail before anybody waits for it. */
+function deferred<T>(): Deferred<T> {
+  let resolve!: (value: T) => void
+  let reject!: (error: unknown) => void
+  const promise = new Promise<T>((onValue, onError) => {
+    resolve = onValue
+    reject = onError
+  })
+  promise.catch(() => undefined)
+  return { promise, resolve, reject }
+}
