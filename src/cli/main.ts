@@ -1,27 +1,30 @@
 import type { WaitingDaemon } from '../daemon/background.js'
 import { UsageError } from '../errors/errors.js'
 import { describeError } from './describe-error.js'
-import { exitCodeOf } from './exit-codes.js'
+import { EXIT, exitCodeOf } from './exit-codes.js'
 import { processOutput, type Output } from './output.js'
 import { readRawArgs } from './raw-args.js'
-import { EXIT } from './exit-codes.js'
 
 /**
  * Runs one command line and resolves with the exit code; never rejects. `args` are strings as
  * `readRawArgs` makes them.
  */
 export async function main(args: readonly string[] = readRawArgs(), output: Output = processOutput): Promise<number> {
-  const early = startEarly(args)
   try {
     // The daemon loads its modules while this process loads the parser.
-    const daemon = await early
-    return await run(args, output, daemon)
+    return await run(args, output, await startEarly(args))
   } catch (error) {
     const debug = args.includes('-d') || args.includes('--debug')
     output.err(`pbsfs: ${describeError(error, debug)}\n`)
-    if (error instanceof UsageError && error.fields['remedy'] === undefined) output.err('See: pbsfs --help\n')
+    if (error instanceof UsageError && error.fields['remedy'] === undefined) output.err(await hint(args))
     return exitCodeOf(error)
   }
+}
+
+async function hint(args: readonly string[]): Promise<string> {
+  const { commandNames } = await import('./commands/commands.js')
+  const [command] = args
+  return `See: pbsfs ${command !== undefined && commandNames().has(command) ? `${command} ` : ''}--help\n`
 }
 
 async function run(given: readonly string[], output: Output, early: WaitingDaemon | undefined): Promise<number> {

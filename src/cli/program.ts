@@ -2,6 +2,7 @@ import yargs, { type Argv } from 'yargs'
 import { UsageError } from '../errors/errors.js'
 import { COMMANDS } from './commands/commands.js'
 import type { Action } from './context.js'
+import { nearestWord } from './suggest.js'
 
 const MAX_WIDTH = 110
 
@@ -22,7 +23,7 @@ export function buildProgram(version: string, choose: (action: Action) => void, 
     .alias('help', 'h')
     .strict()
     .recommendCommands()
-    .demandCommand(1, 1, 'Which command? See: pbsfs --help')
+    .demandCommand(1, 1, 'no command is given')
     .exitProcess(false)
     .wrap(Math.min(columns ?? MAX_WIDTH, MAX_WIDTH))
     .example('pbsfs mount /mnt/datastore/main ~/pbs', 'Browse a whole datastore')
@@ -37,7 +38,7 @@ export async function parseCommandLine(args: readonly string[], version: string,
   let help = ''
   const program = buildProgram(version, (action) => (chosen = action), columns)
   program.fail((message, error) => {
-    throw error instanceof UsageError ? error : new UsageError(tidy(message ?? String(error)))
+    throw error instanceof UsageError ? error : new UsageError(explain(message ?? String(error), args, optionNames(program)))
   })
   await program.parseAsync([...args], {}, (error, _argv, output) => {
     if (error != null) throw error
@@ -46,6 +47,29 @@ export async function parseCommandLine(args: readonly string[], version: string,
   return chosen === undefined ? { help: help + '\n' } : { action: chosen }
 }
 
-function tidy(message: string): string {
-  return message.trim().replaceAll(/\n+/g, '\n')
+/** All options of the command a parser is at, long and short; its types leave the method out. */
+export function optionNames(program: Argv): string[] {
+  const state = program as unknown as { getOptions(): { readonly key: Readonly<Record<string, unknown>> } }
+  return Object.keys(state.getOptions().key)
+}
+
+/** The parser's complaint in our words. */
+function explain(message: string, args: readonly string[], options: readonly string[]): string {
+  const unknown = /^Unknown (?:arguments?|commands?): (.*)$/s.exec(message)?.[1]?.split(', ')[0]
+  if (unknown !== undefined) return explainUnknown(unknown, args, options)
+  if (message.startsWith('Not enough arguments following')) return message.replace(/.*: /s, 'a value is missing for --')
+  if (message.startsWith('Not enough non-option arguments')) return 'an argument is missing'
+  const suggestion = /^Did you mean (.*)\?$/.exec(message)?.[1]
+  return suggestion === undefined ? message.trim() : `no command "${args[0]}"; did you mean "${suggestion}"?`
+}
+
+function explainUnknown(unknown: string, args: readonly string[], options: readonly string[]): string {
+  const isOption = args.some((arg) => arg.startsWith('-') && arg.includes(unknown))
+  if (!isOption) return unknown === args[0] ? `no command "${unknown}"` : `"${unknown}" is one argument too many`
+  if (unknown.length === 1) return `no option -${unknown}`
+  const nearest = nearestWord(
+    unknown,
+    options.filter((name) => name.length > 1),
+  )
+  return `no option --${unknown}${nearest === undefined ? '' : `; did you mean --${nearest}?`}`
 }

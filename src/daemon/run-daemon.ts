@@ -1,0 +1,53 @@
+import { closeSync, readFileSync, writeSync } from 'node:fs'
+import { AbortedError, toPlainError } from '../errors/errors.js'
+import { parseMountConfig } from './mount-config.js'
+import { serveMount, type ServeParts } from './serve-mount.js'
+import { adoptStartLog, removeStartLog } from './start-log.js'
+import { REPORT_FD, type StartReport } from './start-protocol.js'
+
+/** What a daemon is made of; how it reports and logs is the same for all. */
+export type DaemonParts = Omit<ServeParts, 'stderrFile' | 'onReady'>
+
+let reported = false
+
+function report(message: StartReport): void {
+  if (reported) return
+  reported = true
+  try {
+    writeSync(REPORT_FD, JSON.stringify(message) + '\n')
+    closeSync(REPORT_FD)
+  } catch {
+    // The starter has gone; the mount is what counts.
+  }
+}
+
+/**
+ * The background process of one mount: configuration on stdin, report on fd 3. All modules are
+ * loaded by the time the configuration comes; an empty one means that there is nothing to mount.
+ * Ends the process: 0 when the mount came to a good end or the starter knows why there is none.
+ */
+export async function runDaemon(parts: DaemonParts): Promise<void> {
+  const text = readFileSync(0, 'utf8')
+  if (text === '') return
+  const log = adoptStartLog()
+  const told = await serve(text, log, parts)
+  if (told) removeStartLog(log)
+  parts.exitNow(told ? 0 : 1)
+}
+
+async function serve(text: string, stderrFile: string | undefined, parts: DaemonParts): Promise<boolean> {
+  try {
+    await serveMount(parseMountConfig(text), {
+      ...parts,
+      stderrFile,
+      onReady: ({ mountpoint, log }) => report({ type: 'ready', pid: process.pid, mountpoint, log }),
+    })
+    // Interrupted before the mount was there; without effect when it was.
+    report({ type: 'failed', error: toPlainError(new AbortedError('interrupted before the mount was ready')) })
+    return true
+  } catch (error) {
+    if (reported) return false
+    report({ type: 'failed', error: toPlainError(error) })
+    return true
+  }
+}
