@@ -138,14 +138,14 @@ export class PxarArchive implements ArchiveLayout {
     return pending === undefined ? place : pending.then(() => place)
   }
 
-  /** Extended attributes of the entry whose ENTRY header is at `entryOfs`, ACLs and capabilities among them. */
-  attributes(entryOfs: number): Promise<Xattr[]> {
-    return readAttributes(this.meta, entryOfs)
+  /** Extended attributes of an entry (or of the one with that `entryOfs`), ACLs and capabilities among them. */
+  attributes(entry: number | Readonly<EntryRecord>): Promise<Xattr[]> {
+    return readAttributes(this.meta, typeof entry === 'number' ? entry : entry.entryOfs)
   }
 
   /** The same when all is in memory, else undefined. */
-  peekAttributes(entryOfs: number): Xattr[] | undefined {
-    return peekAttributes(this.meta, entryOfs)
+  peekAttributes(entry: number | Readonly<EntryRecord>): Xattr[] | undefined {
+    return peekAttributes(this.meta, typeof entry === 'number' ? entry : entry.entryOfs)
   }
 
   /** Target of a symlink: any bytes but NUL, at least one. */

@@ -1,17 +1,17 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { viewOf } from '../bytes/le.js'
 import type { ReadAt } from '../bytes/read-at.js'
+import { FormatError, TruncatedError, isPbsfsError } from '../errors/errors.js'
 import { damage } from './damage.js'
 import { decodeEntry } from './decode-entry.js'
 import { DirBuilder } from './dir-builder.js'
 import type { DirTable } from './dir-table.js'
 import { KIND_DIR, KIND_FILE, KIND_HARDLINK, createRecord, type EntryRecord } from './entry-record.js'
 import { HEADER_SIZE, ITEM_ENTRY, ITEM_FILENAME, ITEM_HARDLINK, MAX_NAME } from './format.js'
-import { FormatError, TruncatedError, isPbsfsError } from '../errors/errors.js'
 import { checkNesting, readRows, readTail, type SortedRows, type TableSpan } from './goodbye.js'
 import { readChild, readHead, type ArchiveLayout } from './layout.js'
 import { ProblemList } from './problems.js'
 import { hashName } from './siphash.js'
+import { TimeSlice } from './time-slice.js'
 
 const KiB = 1024
 /** One read covers children up to this many bytes. */
@@ -67,7 +67,7 @@ class DirReader {
   readonly #linkOwn: number[] = []
   readonly #linkTarget: number[] = []
   #unreadable = 0
-  #sliceStart = performance.now()
+  readonly #slice = new TimeSlice(SLICE_MS)
 
   constructor(layout: ArchiveLayout, span: TableSpan, self: EntryRecord, rows: SortedRows, problems: ProblemList) {
     this.#layout = layout
@@ -105,7 +105,7 @@ class DirReader {
             windowSize = Math.floor((until - start) / 2)
           } else {
             this.#lose(i, error)
-            i = await this.#skipUnreadable(i, error)
+            i = await this.#skipUnreadable(i)
           }
           continue
         }
@@ -138,18 +138,9 @@ class DirReader {
         return i + 1
       }
       i++
-      if (i % CLOCK_STEP === 0 && (await this.#pause()) && peeked) return i
+      if (i % CLOCK_STEP === 0 && (await this.#slice.pause()) && peeked) return i
     }
     return i
-  }
-
-  /** Gives the event loop a turn when the slice is used up; true if it did (peeked views are then gone). */
-  #pause(): Promise<boolean> | false {
-    if (performance.now() - this.#sliceStart < SLICE_MS) return false
-    return nextTurn().then(() => {
-      this.#sliceStart = performance.now()
-      return true
-    })
   }
 
   /** A child that goes on behind its window. */
@@ -224,7 +215,7 @@ class DirReader {
     if (record.kind === KIND_DIR) {
       record.end = checkNesting(stream, start, record.itemEnd, extents[row]!, this.#span.start)
     } else if ((!this.#layout.split || record.kind !== KIND_FILE) && record.itemEnd !== start + extents[row]!) {
-      throw damage(stream, start, 'GOODBYE row', 'the extent is not that of the entry', record.itemEnd - start, extents[row]!)
+      throw damage(stream, start, 'GOODBYE row', 'the extent is not that of the entry', record.itemEnd - start, extents[row])
     }
     this.#cursor = record.kind === KIND_DIR ? record.end : record.itemEnd
     const index = this.#builder.add(record, length)
@@ -256,7 +247,7 @@ class DirReader {
         if (failure === undefined) this.#builder.resolve(index, record)
         else this.#dropLink(index, this.#linkOwn[order[at]!]!, target, failure)
       }
-      await this.#pause()
+      await this.#slice.pause()
     }
   }
 
@@ -287,10 +278,9 @@ class DirReader {
    * thousands of children may lie in one chunk: looks ahead in steps, then halves the last step.
    * Returns the next child that can be read; those in between are reported.
    */
-  async #skipUnreadable(bad: number, error: unknown): Promise<number> {
+  async #skipUnreadable(bad: number): Promise<number> {
     const { count, fileOfs } = this.#rows
     let low = bad
-    let cause = error
     for (;;) {
       let high = low + 1
       while (high < count && fileOfs[high]! - fileOfs[low]! < PROBE_STEP) high++
@@ -300,7 +290,6 @@ class DirReader {
       const failure = await this.#probe(high)
       if (failure !== undefined) {
         for (let i = low + 1; i <= high; i++) this.#lose(i, failure)
-        cause = failure
         low = high
         continue
       }
@@ -310,8 +299,7 @@ class DirReader {
         if (missing === undefined) {
           high = middle
         } else {
-          cause = missing
-          for (let i = low + 1; i <= middle; i++) this.#lose(i, cause)
+          for (let i = low + 1; i <= middle; i++) this.#lose(i, missing)
           low = middle
         }
       }
