@@ -8,24 +8,24 @@ import { MountError, SourceError } from '../errors/errors.js'
  * `cString`. Calls block the thread that makes them.
  */
 export interface Libc {
-  mount(source: Buffer, target: Buffer, type: Buffer, flags: number, data: Buffer): number
-  umount2(target: Buffer, flags: number): number
+  readonly mount: (source: Buffer, target: Buffer, type: Buffer, flags: number, data: Buffer) => number
+  readonly umount2: (target: Buffer, flags: number) => number
   /** `fds` receives two i32. */
-  socketpair(domain: number, type: number, protocol: number, fds: Buffer): number
-  recvmsg(fd: number, msghdr: bigint, flags: number): number
-  fcntl(fd: number, command: number, argument: number): number
-  close(fd: number): number
+  readonly socketpair: (domain: number, type: number, protocol: number, fds: Buffer) => number
+  readonly recvmsg: (fd: number, msghdr: bigint, flags: number) => number
+  readonly fcntl: (fd: number, command: number, argument: number) => number
+  readonly close: (fd: number) => number
   /** `pollfds`: 8 bytes each (i32 fd, i16 events, i16 revents). */
-  poll(pollfds: Buffer, count: number, timeoutMs: number): number
+  readonly poll: (pollfds: Buffer, count: number, timeoutMs: number) => number
   /** The same on a thread of the FFI's own pool. */
-  pollAsync(pollfds: Buffer, count: number, timeoutMs: number): Promise<number>
-  eventfd(initial: number, flags: number): number
-  ioctl(fd: number, request: number, argument: Buffer | null): number
-  read(fd: number, bytes: Uint8Array, length: number): number
-  write(fd: number, bytes: Uint8Array, length: number): number
-  flock(fd: number, operation: number): number
+  readonly pollAsync: (pollfds: Buffer, count: number, timeoutMs: number) => Promise<number>
+  readonly eventfd: (initial: number, flags: number) => number
+  readonly ioctl: (fd: number, request: number, argument: Buffer | null) => number
+  readonly read: (fd: number, bytes: Uint8Array, length: number) => number
+  readonly write: (fd: number, bytes: Uint8Array, length: number) => number
+  readonly flock: (fd: number, operation: number) => number
   /** Address of memory that stays where it is: an off-heap buffer that is kept alive. */
-  addressOf(bytes: Uint8Array): bigint
+  readonly addressOf: (bytes: Uint8Array) => bigint
 }
 
 export const F_GETFL = 3

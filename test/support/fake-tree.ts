@@ -54,7 +54,7 @@ export class MemoryStream implements ReadAt {
 
   async read(offset: number, length: number): Promise<Uint8Array> {
     await new Promise((resolve) => setTimeout(resolve, 1))
-    return this.#bytes.slice(offset, offset + length)
+    return new Uint8Array(this.#bytes.subarray(offset, offset + length))
   }
 
   nextData(offset: number): number {

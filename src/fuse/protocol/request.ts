@@ -138,5 +138,8 @@ function clampCount(count: number): number {
 export function readName(bytes: Uint8Array, from: number, length: number): Uint8Array | undefined {
   const end = length - 1
   if (end <= from || bytes.indexOf(0, from) !== end) return undefined
-  return bytes.slice(from, end)
+  // Not `slice`: on a Buffer that is a view of memory the next request overwrites.
+  const name = new Uint8Array(end - from)
+  for (let i = from; i < end; i++) name[i - from] = bytes[i]!
+  return name
 }
