@@ -34,9 +34,10 @@ export function findRecord(mountpoint: Buffer, folder = findRuntimeFolder()): Fo
 /** Removes what dead daemons left behind: records, and mountpoints they had made. */
 export function removeLeftovers(folder: string, places: readonly MountedPlace[]): void {
   for (const record of cleanRecords(folder, (mountpoint) => findMount(places, mountpoint) !== undefined)) {
-    if (!record.createdMountpoint) continue
+    const mountpoint = Buffer.from(record.mountpoint, 'hex')
+    if (!record.createdMountpoint || findMount(places, mountpoint) !== undefined) continue
     try {
-      rmdirSync(Buffer.from(record.mountpoint, 'hex'))
+      rmdirSync(mountpoint)
     } catch {
       // In use by somebody, or gone.
     }

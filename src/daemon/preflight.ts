@@ -14,6 +14,8 @@ export interface PreflightRequest {
   readonly sourcePath: Uint8Array | undefined
   /** Mount over what lies there. */
   readonly nonempty: boolean
+  /** Removes what dead daemons left behind, among it mountpoints they made. */
+  removeLeftovers(): void
 }
 
 export interface Prepared {
@@ -41,6 +43,7 @@ export async function prepareMountpoint(request: PreflightRequest, table: MountT
   const mountpoint = resolveMountpoint(request.mountpoint, request.cwd, isMounted)
   refuseOverlap(mountpoint, request.sourcePath)
   await clearStale(mountpoint, table, log)
+  request.removeLeftovers()
   if (makeFolder(mountpoint)) return { mountpoint, created: true, inherited: false }
   checkFolder(mountpoint, request.nonempty)
   return { mountpoint, created: false, inherited: false }

@@ -2,6 +2,7 @@ import { rmdirSync } from 'node:fs'
 import { escapeName } from '../bytes/names.js'
 import { BusyError } from '../errors/errors.js'
 import { openControlSocket, type ControlSocket } from './control-socket.js'
+import { removeLeftovers } from './find-mounts.js'
 import { describeHolders, findHolders } from './holders.js'
 import type { DaemonLog } from './log.js'
 import type { SessionEnd, SessionWorkerData } from './messages.js'
@@ -9,7 +10,7 @@ import { decodeBytes, type MountConfig } from './mount-config.js'
 import { findMount, type MountedPlace, type MountTable } from './mount-table.js'
 import { prepareMountpoint, type Prepared } from './preflight.js'
 import { readProcessId } from './process-id.js'
-import { openRuntimeFolder } from './runtime-folder.js'
+import { findRuntimeFolder, openRuntimeFolder } from './runtime-folder.js'
 import { removeRecord, socketPath, writeRecord } from './runtime-record.js'
 import type { Session } from './session.js'
 import type { MountStatus } from './status.js'
@@ -18,7 +19,7 @@ import { withTimeout } from './with-timeout.js'
 /** A status question waits this long for the session thread. */
 const STATUS_TIMEOUT_MS = 1_000
 /** After an abort the session must be gone by then; else the process ends without it. */
-const ABORT_TIMEOUT_MS = 2_000
+const ABORT_TIMEOUT_MS = 1_000
 /** In place of a descriptor, for a driver that mounts by itself. */
 const MOUNTS_ITSELF = -1
 /** For an unmount while the process is failing. */
@@ -69,6 +70,7 @@ export async function runMount(config: MountConfig, parts: MountParts): Promise<
       cwd: decodeBytes(config.source.cwd),
       sourcePath: parts.findSourcePath(config),
       nonempty: config.options.nonempty,
+      removeLeftovers: () => removeAllLeftovers(table, log),
     },
     table,
     log,
@@ -119,7 +121,12 @@ class ServedMount {
     const session = this.#parts.startSession({ fd, mountpoint: this.#mountpoint.toString('hex'), config: this.#config })
     this.#session = session
     const aborted = new Promise<SessionEnd>((resolve) => (this.#abort = () => resolve('aborted')))
-    await Promise.race([session.ready, session.ended.then(() => undefined), aborted])
+    try {
+      await Promise.race([session.ready, aborted])
+    } catch (error) {
+      // Interrupted: that the session ended is what was asked for.
+      if (this.#signals === 0) throw error
+    }
     this.#findPlace()
     if (this.#signals === 0) {
       this.#started = new Date()
@@ -233,6 +240,15 @@ class ServedMount {
       session: session ?? null,
       recent: this.#parts.log.recent(),
     }
+  }
+}
+
+function removeAllLeftovers(table: MountTable, log: DaemonLog): void {
+  try {
+    const folder = findRuntimeFolder()
+    if (folder !== undefined) removeLeftovers(folder, table.list())
+  } catch (error) {
+    log.warn('the runtime folder cannot be cleaned', { message: error instanceof Error ? error.message : String(error) })
   }
 }
 

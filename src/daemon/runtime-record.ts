@@ -64,8 +64,10 @@ export function listRecords(folder: string): FoundRecord[] {
  */
 export function cleanRecords(folder: string, isMounted: (mountpoint: Buffer) => boolean): MountRecord[] {
   const removed: MountRecord[] = []
-  for (const { record, alive } of listRecords(folder)) {
-    if (alive || isMounted(Buffer.from(record.mountpoint, 'hex'))) continue
+  const found = listRecords(folder)
+  const served = new Set(found.filter(({ alive }) => alive).map(({ record }) => record.mountpoint))
+  for (const { record, alive } of found) {
+    if (alive || (!served.has(record.mountpoint) && isMounted(Buffer.from(record.mountpoint, 'hex')))) continue
     removeRecord(folder, record.pid)
     removed.push(record)
   }

@@ -27,6 +27,7 @@ export function startSession(data: SessionWorkerData, log: DaemonLog, script: UR
   const exited = deferred<void>()
   const questions = new Map<number, (status: SessionStatus | undefined) => void>()
   let lastId = 0
+  let terminated: Promise<boolean> | undefined
 
   const worker = new Worker(script, { workerData: data, name: 'pbsfs-session' })
   const send = (message: ToSession) => worker.postMessage(message)
@@ -74,9 +75,12 @@ export function startSession(data: SessionWorkerData, log: DaemonLog, script: UR
         send({ type: 'status', id })
       }),
     stop: () => send({ type: 'stop' }),
-    terminate: async (timeoutMs) => {
-      worker.terminate().catch(() => undefined)
-      return withTimeout(exited.promise, timeoutMs)
+    terminate: (timeoutMs) => {
+      if (terminated === undefined) {
+        worker.terminate().catch(() => undefined)
+        terminated = withTimeout(exited.promise, timeoutMs)
+      }
+      return terminated
     },
   }
 }

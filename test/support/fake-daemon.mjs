@@ -1,0 +1,13 @@
+// The daemon with a session thread that serves an empty directory.
+import { exitNow } from '../../dist/daemon/exit-now.js'
+import { kernelMountTable } from '../../dist/daemon/kernel-mount-table.js'
+import { runDaemon } from '../../dist/daemon/run-daemon.js'
+import { startSession } from '../../dist/daemon/session.js'
+
+const script = new URL('./fake-session-thread.mjs', import.meta.url)
+await runDaemon({
+  table: kernelMountTable,
+  findSourcePath: (config) => Buffer.from(config.source.text, 'hex'),
+  exitNow,
+  startSession: (data, log) => startSession(data, log, script),
+})
