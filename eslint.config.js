@@ -17,8 +17,9 @@ const mayImport = {
   reader: ['bytes', 'errors', 'blob', 'index', 'source', 'cache', 'workers'],
   tree: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source'],
   fuse: ['bytes', 'errors', 'tree', 'fuse/protocol'],
+  app: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'workers', 'cache', 'reader', 'tree'],
 }
-const folders = ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'workers', 'cache', 'reader', 'tree', 'fuse', 'daemon', 'cli']
+const folders = ['app', 'bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'workers', 'cache', 'reader', 'tree', 'fuse', 'daemon', 'cli']
 
 function importRule([folder, allowed]) {
   const forbidden = folders.filter((other) => other !== folder && !allowed.includes(other) && !folder.startsWith(`${other}/`))

@@ -30,6 +30,12 @@ export interface ReadAt {
   nextHole?(offset: number): number
 
   /**
+   * Brings into memory what `nextData` and `nextHole` answer from; before that a stream may take
+   * everything for data. undefined: it is there. Rejects when the stream cannot be opened.
+   */
+  prepare?(): Promise<void> | undefined
+
+  /**
    * Sends `[offset, offset+length)` (inside the stream) straight to a file descriptor, behind
    * `reply.header`, in one write; whichever thread completes the data does the writing.
    * Returns at once. Exactly one of `reply.done` and `reply.fail` is called, once, later or

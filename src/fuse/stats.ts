@@ -1,4 +1,4 @@
-import { OPCODE_LIMIT, opcodeName } from './protocol/opcodes.js'
+import { FUSE_READ, OPCODE_LIMIT, opcodeName } from './protocol/opcodes.js'
 
 export interface OpcodeStats {
   readonly name: string
@@ -18,12 +18,15 @@ export class RequestStats {
   malformed = 0
   /** Replies the kernel did not take although the request was alive: mistakes of this program. */
   rejectedReplies = 0
+  /** Contents sent in answers to READ. */
+  bytesRead = 0
 
-  finish(opcode: number, ms: number, errno: number): void {
+  finish(opcode: number, ms: number, errno: number, bytes: number): void {
     const i = opcode < OPCODE_LIMIT ? opcode : 0
     this.#counts[i]! += 1
     this.#ms[i]! += ms
     if (errno !== 0) this.#errors[i]! += 1
+    if (opcode === FUSE_READ) this.bytesRead += bytes
   }
 
   count(opcode: number): number {

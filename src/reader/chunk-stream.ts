@@ -49,6 +49,11 @@ export class ChunkStream implements ReadAt {
     if (fd !== undefined) this.deliver = (offset, length, reply) => this.#deliver(fd, offset, length, reply)
   }
 
+  /** Memory the index takes, about. */
+  get indexBytes(): number {
+    return this.#index.count * 40 + 4096
+  }
+
   peek(offset: number, length: number): Uint8Array | undefined {
     const i = this.#chunkAt(offset)
     const from = offset - this.#index.startOf(i)

@@ -29,6 +29,8 @@ export interface ArchiveSource {
 }
 
 export interface ResolveOptions {
+  /** Folder that relative paths start from; absent: the process's own. */
+  readonly cwd?: Uint8Array
   readonly configDir?: string
   /** The `.ppxar` of a lone `.mpxar` that does not lie beside it. */
   readonly payloadInput?: Uint8Array
@@ -41,12 +43,13 @@ export interface ResolveOptions {
  */
 export async function resolveSource(source: SourceText, options: ResolveOptions = {}): Promise<ResolvedSource> {
   const configDir = options.configDir ?? DEFAULT_CONFIG_DIR
-  const given = toFsPath(source.path)
+  const given = toFsPath(absolute(source.path, options.cwd))
   const stats = await statGiven(given)
   if (stats === undefined) return resolveStoreName(given, source, configDir)
   const path = toFsPath(await realpath(given, 'buffer'))
   if (stats.isFile()) {
-    const archive = await resolveArchive(path, source, options.payloadInput)
+    const payload = options.payloadInput === undefined ? undefined : absolute(options.payloadInput, options.cwd)
+    const archive = await resolveArchive(path, source, payload)
     if (archive !== undefined) return archive
   } else if (!stats.isDirectory()) {
     throw sourceError('neither a directory nor a file', 'open', given, 'ENXIO')
@@ -55,6 +58,10 @@ export async function resolveSource(source: SourceText, options: ResolveOptions 
   if (found === undefined) throw notInStore(path, stats.isFile())
   const selector = joinSelectors(found.relative, source.selector)
   return openStoreSource(found.base, selector, findConfigured(found.base, configDir))
+}
+
+function absolute(path: Uint8Array, cwd: Uint8Array | undefined): Uint8Array {
+  return cwd === undefined || path[0] === 0x2f ? path : Buffer.concat([cwd, Buffer.from('/'), path])
 }
 
 async function statGiven(path: FsPath): Promise<Stats | undefined> {

@@ -22,7 +22,7 @@ export class ArchiveRoot extends VirtualNode {
   override readonly entryTtl: number
   override readonly negativeTtl = FOREVER
   readonly #owner: Owner
-  readonly #opener: ArchiveOpener
+  readonly opener: ArchiveOpener
   /** End of the directory's table; undefined: the archive's own root. */
   readonly #dirEnd: number | undefined
 
@@ -36,7 +36,7 @@ export class ArchiveRoot extends VirtualNode {
   ) {
     super(id, parent, path)
     this.#owner = owner
-    this.#opener = opener
+    this.opener = opener
     this.#dirEnd = options.dirEnd
     this.entryTtl = options.entryTtl
   }
@@ -46,17 +46,17 @@ export class ArchiveRoot extends VirtualNode {
     if (!(archive instanceof Error)) {
       return this.#dirEnd === undefined ? archive.rootAttr(this.id) : archive.dirAttr(this.#dirEnd, this.id)
     }
-    return this.attr(DIRECTORY_MODE, this.#owner, { size: 4096, nlink: 1, mtimeSec: this.#opener.mtimeSec })
+    return this.attr(DIRECTORY_MODE, this.#owner, { size: 4096, nlink: 1, mtimeSec: this.opener.mtimeSec })
   }
 
   override lookup(name: Uint8Array): MaybePromise<Entry | undefined> {
-    const archive = this.#opener.open()
+    const archive = this.opener.open()
     if (archive instanceof Promise) return archive.then((opened) => opened.lookup(this.#end(opened), name))
     return archive.lookup(this.#end(archive), name)
   }
 
   override list(cookie: number, sink: DirSink): MaybePromise<void> {
-    const archive = this.#opener.open()
+    const archive = this.opener.open()
     if (archive instanceof Promise) {
       return archive.then((opened) => opened.list(this.#end(opened), this.id, this.parentId, cookie, sink))
     }
@@ -65,7 +65,7 @@ export class ArchiveRoot extends VirtualNode {
 
   override async xattrs(): Promise<Xattrs> {
     const archive = await this.#tryOpen()
-    const all = new Map(this.#opener.xattrs ?? [])
+    const all = new Map(this.opener.xattrs ?? [])
     if (archive instanceof Error) {
       all.set(archive instanceof KeyError ? XATTR.key : XATTR.error, Buffer.from(archive.message))
       return all
@@ -81,7 +81,7 @@ export class ArchiveRoot extends VirtualNode {
 
   async #tryOpen(): Promise<ArchiveNodes | Error> {
     try {
-      return await this.#opener.open()
+      return await this.opener.open()
     } catch (error) {
       // What went away while it was looked at is not there; everything else can be shown as broken.
       if (isPbsfsError(error) && !(error instanceof NodeError)) return error

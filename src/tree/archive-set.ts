@@ -17,7 +17,7 @@ export interface ArchiveSpec {
   readonly key: string
   /** For messages. */
   readonly name: string
-  openStreams(): Promise<{ readonly meta: ReadAt; readonly payload?: ReadAt }>
+  openStreams(): { readonly meta: ReadAt; readonly payload?: ReadAt }
   /** The pass that finds the hard links. */
   countLinks(pxar: PxarArchive, signal: AbortSignal): Promise<ReadonlyMap<number, number>>
 }
@@ -92,7 +92,7 @@ export class ArchiveSet implements ArchiveTable {
   }
 
   async #open(spec: ArchiveSpec, slot: Slot): Promise<ArchiveNodes> {
-    const streams = await spec.openStreams()
+    const streams = spec.openStreams()
     checkArchiveSize(spec.name, streams.meta.size)
     const pxar = await PxarArchive.open(streams)
     const links = new LinkCounter(

@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { equalBytes } from '../bytes/names.js'
 import { NodeError } from '../errors/errors.js'
-import type { DirTable } from '../pxar-decode/dir-table.js'
 import {
   createRecord,
   FLAG_ACL,
@@ -14,8 +13,8 @@ import {
 } from '../pxar-decode/entry-record.js'
 import type { PxarArchive } from '../pxar-decode/archive.js'
 import type { Xattr } from '../pxar-decode/attributes.js'
-import type { DirTables } from './dir-tables.js'
-import { countBlocks } from './extents.js'
+import type { Directory, DirTables } from './dir-tables.js'
+import { countBlocks, MIN_SPARSE } from './extents.js'
 import type { LinkCounter } from './link-counter.js'
 import { isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
 import { emptyAttr, FOREVER, type Attr, type Content, type DirSink, type Entry, type MaybePromise, type NodeId } from './tree.js'
@@ -67,7 +66,7 @@ export class ArchiveNodes {
   /** Attributes of the archive's root directory under the id the tree gives it. */
   rootAttr(id: NodeId): Attr {
     const attr = emptyAttr()
-    this.#fill(this.pxar.root, id.hi, id.lo, attr)
+    this.#fill(this.pxar.root, undefined, id.hi, id.lo, attr)
     return attr
   }
 
@@ -97,7 +96,9 @@ export class ArchiveNodes {
   getattr(id: NodeId): MaybePromise<Attr> {
     if (isDirectory(id.hi)) return this.pxar.readDirEntry(offsetOf(id)).then((record) => this.#attr(record, id))
     const wait = this.links.wait()
-    if (wait === undefined && this.pxar.peekEntry(offsetOf(id), this.#record)) return this.#attr(this.#record, id)
+    if (wait === undefined && this.pxar.peekEntry(offsetOf(id), this.#record) && !mayBeSparse(this.#record)) {
+      return this.#attr(this.#record, id)
+    }
     return this.#getattrLater(id, wait)
   }
 
@@ -116,7 +117,7 @@ export class ArchiveNodes {
 
   /** Extended attributes of an entry, ACLs and capabilities among them. */
   async attributesOf(record: EntryRecord): Promise<readonly Xattr[]> {
-    return (record.flags & (FLAG_XATTR | FLAG_ACL | FLAG_FCAPS)) === 0 ? [] : this.pxar.attributes(record)
+    return (record.flags & (FLAG_XATTR | FLAG_ACL | FLAG_FCAPS)) === 0 ? [] : this.pxar.attributes(record.entryOfs)
   }
 
   getxattr(id: NodeId, name: Uint8Array): MaybePromise<Uint8Array | undefined> {
@@ -138,31 +139,37 @@ export class ArchiveNodes {
     this.links.stop()
   }
 
-  #table(dirEnd: number): DirTable | Promise<DirTable> {
+  #table(dirEnd: number): Directory | Promise<Directory> {
     return this.#tables.get(this.number, dirEnd, () => this.#decode(dirEnd))
   }
 
-  async #decode(dirEnd: number): Promise<DirTable> {
+  async #decode(dirEnd: number): Promise<Directory> {
     const table = await this.pxar.openDir(dirEnd)
     if (table.problemCount > 0 && !this.#reported.has(dirEnd)) {
       this.#reported.add(dirEnd)
       for (const problem of table.problems) this.#report(problem.error, this.#name, problem.name)
     }
-    return table
+    const blocks = new Map<number, number>()
+    const record = createRecord()
+    for (let i = 0; i < table.count; i++) {
+      table.entryAt(i, record)
+      if (mayBeSparse(record)) blocks.set(i, await this.#countBlocks(record))
+    }
+    return { table, blocks }
   }
 
   async #lookupLater(
-    table: DirTable | Promise<DirTable>,
+    directory: Directory | Promise<Directory>,
     wait: Promise<void> | undefined,
     dirEnd: number,
     name: Uint8Array,
   ): Promise<Entry | undefined> {
     await wait
-    return this.#find(await table, dirEnd, name)
+    return this.#find(await directory, dirEnd, name)
   }
 
   async #listLater(
-    table: DirTable | Promise<DirTable>,
+    directory: Directory | Promise<Directory>,
     wait: Promise<void> | undefined,
     dirEnd: number,
     self: NodeId,
@@ -171,50 +178,52 @@ export class ArchiveNodes {
     sink: DirSink,
   ): Promise<void> {
     await wait
-    this.#emit(await table, dirEnd, self, parent, cookie, sink)
+    this.#emit(await directory, dirEnd, self, parent, cookie, sink)
   }
 
   async #getattrLater(id: NodeId, wait: Promise<void> | undefined): Promise<Attr> {
     await wait
-    return this.#attr(await this.pxar.readEntry(offsetOf(id)), id)
+    const record = await this.pxar.readEntry(offsetOf(id))
+    return this.#attr(record, id, mayBeSparse(record) ? await this.#countBlocks(record) : undefined)
   }
 
-  #find(table: DirTable, dirEnd: number, name: Uint8Array): Entry | undefined {
+  #find({ table, blocks }: Directory, dirEnd: number, name: Uint8Array): Entry | undefined {
     const i = table.find(name)
     if (i < 0) return undefined
     const entry: Entry = { idHi: 0, idLo: 0, attr: emptyAttr(), entryTtl: FOREVER }
     table.entryAt(i, this.#record)
-    this.#fillEntry(this.#record, dirEnd, entry)
+    this.#fillEntry(this.#record, blocks.get(i), dirEnd, entry)
     return entry
   }
 
-  #emit(table: DirTable, dirEnd: number, self: NodeId, parent: NodeId, cookie: number, sink: DirSink): void {
+  #emit(directory: Directory, dirEnd: number, self: NodeId, parent: NodeId, cookie: number, sink: DirSink): void {
+    const { table, blocks } = directory
     const entry: Entry = { idHi: 0, idLo: 0, attr: emptyAttr(), entryTtl: FOREVER }
     if (cookie < 2 && !emitDots(self, parent, cookie, entry, sink)) return
     const record = this.#record
     for (let i = Math.max(0, cookie - 2); i < table.count; i++) {
       table.entryAt(i, record)
-      this.#fillEntry(record, dirEnd, entry)
+      this.#fillEntry(record, blocks.get(i), dirEnd, entry)
       if (!sink.add(table.names, table.nameStart(i), table.nameEnd(i), i + 3, entry)) return
     }
   }
 
-  #fillEntry(record: EntryRecord, dirEnd: number, entry: Entry): void {
+  #fillEntry(record: EntryRecord, blocks: number | undefined, dirEnd: number, entry: Entry): void {
     const directory = record.kind === KIND_DIR
     const offset = directory ? record.end : record.fileOfs
     entry.idHi = nodeHi(this.number, directory, offset)
     entry.idLo = nodeLo(offset)
     if (directory) this.#parents.set(offset, dirEnd)
-    this.#fill(record, entry.idHi, entry.idLo, entry.attr)
+    this.#fill(record, blocks, entry.idHi, entry.idLo, entry.attr)
   }
 
-  #attr(record: EntryRecord, id: NodeId): Attr {
+  #attr(record: EntryRecord, id: NodeId, blocks?: number): Attr {
     const attr = emptyAttr()
-    this.#fill(record, id.hi, id.lo, attr)
+    this.#fill(record, blocks, id.hi, id.lo, attr)
     return attr
   }
 
-  #fill(record: EntryRecord, hi: number, lo: number, attr: Attr): void {
+  #fill(record: EntryRecord, blocks: number | undefined, hi: number, lo: number, attr: Attr): void {
     const file = record.kind === KIND_FILE
     const directory = record.kind === KIND_DIR
     attr.inoHi = hi
@@ -227,14 +236,20 @@ export class ArchiveNodes {
     attr.mtimeSec = record.mtimeSec
     attr.mtimeNsec = record.mtimeNsec
     attr.size = directory ? 4096 : record.size
-    attr.blocks = file ? this.#blocks(record) : 0
+    attr.blocks = file ? (blocks ?? Math.ceil(record.size / 512)) : 0
     // 1 tells tree walkers that the number of sub-directories is not known, as on btrfs.
     attr.nlink = file ? this.links.count(record.fileOfs) : 1
     attr.ttl = file ? this.links.ttl : FOREVER
   }
 
-  #blocks(record: EntryRecord): number {
+  async #countBlocks(record: EntryRecord): Promise<number> {
     const stream = (record.flags & FLAG_PAYLOAD_REF) === 0 ? this.pxar.meta : this.pxar.payload
+    try {
+      await stream?.prepare?.()
+    } catch {
+      // Contents that cannot be opened are no reason not to list the name.
+      return Math.ceil(record.size / 512)
+    }
     return stream === undefined ? Math.ceil(record.size / 512) : countBlocks(stream, record.contentOfs + 16, record.size)
   }
 
@@ -282,4 +297,8 @@ export function emitDots(self: NodeId, parent: NodeId, cookie: number, entry: En
     if (!sink.add(name, 0, name.length, i + 1, entry)) return false
   }
   return true
+}
+
+function mayBeSparse(record: EntryRecord): boolean {
+  return record.kind === KIND_FILE && record.size >= MIN_SPARSE
 }

@@ -1,6 +1,13 @@
 import { LRUCache } from 'lru-cache'
 import type { DirTable } from '../pxar-decode/dir-table.js'
 
+/** A decoded directory, with what had to be asked of other streams. */
+export interface Directory {
+  readonly table: DirTable
+  /** st_blocks of the entries that may have holes, by their index. */
+  readonly blocks: ReadonlyMap<number, number>
+}
+
 /** Bytes of decoded directories kept, over all archives of a mount. */
 const TABLE_BYTES = 32 * 1024 * 1024
 
@@ -9,14 +16,14 @@ const TABLE_BYTES = 32 * 1024 * 1024
  * for each. A table larger than the bound serves those who wait for it and is not kept.
  */
 export class DirTables {
-  readonly #tables: LRUCache<string, DirTable>
-  readonly #decoding = new Map<string, Promise<DirTable>>()
+  readonly #tables: LRUCache<string, Directory>
+  readonly #decoding = new Map<string, Promise<Directory>>()
 
   constructor(maxBytes = TABLE_BYTES) {
-    this.#tables = new LRUCache({ maxSize: maxBytes, sizeCalculation: (table) => table.byteLength + 256 })
+    this.#tables = new LRUCache({ maxSize: maxBytes, sizeCalculation: ({ table, blocks }) => table.byteLength + blocks.size * 64 + 256 })
   }
 
-  get(archive: number, end: number, decode: () => Promise<DirTable>): DirTable | Promise<DirTable> {
+  get(archive: number, end: number, decode: () => Promise<Directory>): Directory | Promise<Directory> {
     const key = `${archive}:${end}`
     const table = this.#tables.get(key)
     if (table !== undefined) return table

@@ -1,7 +1,7 @@
 import type { ReadAt } from '../bytes/read-at.js'
 
 /** Shorter files are not looked at for holes: a run of zeros that is a chunk of its own is longer. */
-const MIN_SPARSE = 1024 * 1024
+export const MIN_SPARSE = 1024 * 1024
 
 /** st_blocks, in 512-byte units: what `[start, start+size)` of a stream holds besides known holes. */
 export function countBlocks(stream: ReadAt, start: number, size: number): number {

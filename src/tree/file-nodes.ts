@@ -19,9 +19,8 @@ export interface FileSource {
 export class FileNode extends VirtualNode {
   readonly #owner: Owner
   readonly #source: FileSource
-  #opening: Promise<ReadAt> | undefined
 
-  constructor(id: NodeId, parent: VirtualNode, path: string, owner: Owner, source: FileSource) {
+  constructor(id: NodeId, parent: VirtualNode | undefined, path: string, owner: Owner, source: FileSource) {
     super(id, parent, path)
     this.#owner = owner
     this.#source = source
@@ -39,8 +38,9 @@ export class FileNode extends VirtualNode {
     })
   }
 
-  override async content(): Promise<Content> {
-    const stream = await this.#open()
+  override content(): MaybePromise<Content> {
+    const stream = this.#source.open()
+    if (stream instanceof Promise) return stream.then((opened) => ({ stream: opened, start: 0, size: opened.size }))
     return { stream, start: 0, size: stream.size }
   }
 
@@ -51,20 +51,12 @@ export class FileNode extends VirtualNode {
     return all
   }
 
-  async #open(): Promise<ReadAt> {
-    this.#opening ??= Promise.resolve(this.#source.open())
-    try {
-      return await this.#opening
-    } catch (error) {
-      this.#opening = undefined
-      throw error
-    }
-  }
-
   /** A file that does not open is shown all the same; reading it gives the error. */
   async #tryOpen(): Promise<ReadAt | Error> {
     try {
-      return await this.#open()
+      const stream = await this.#source.open()
+      await stream.prepare?.()
+      return stream
     } catch (error) {
       if (isPbsfsError(error) && !(error instanceof NodeError)) return error
       throw error
@@ -90,7 +82,7 @@ export class ChangingFileNode extends VirtualNode {
 
   constructor(
     id: NodeId,
-    parent: VirtualNode,
+    parent: VirtualNode | undefined,
     path: string,
     owner: Owner,
     load: () => MaybePromise<FileState>,
@@ -126,7 +118,7 @@ export class LinkNode extends VirtualNode {
   readonly #owner: Owner
   readonly #target: () => MaybePromise<Uint8Array>
 
-  constructor(id: NodeId, parent: VirtualNode, path: string, owner: Owner, target: () => MaybePromise<Uint8Array>) {
+  constructor(id: NodeId, parent: VirtualNode | undefined, path: string, owner: Owner, target: () => MaybePromise<Uint8Array>) {
     super(id, parent, path)
     this.#owner = owner
     this.#target = target

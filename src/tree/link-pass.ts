@@ -9,11 +9,11 @@ import type { ArchiveSpec } from './archive-set.js'
  * and tells at once when there are none, else by a pass over the archive. A catalog that
  * cannot be read is no reason to give up.
  */
-export function linkPass(openCatalog: (() => Promise<ReadAt>) | undefined, filename: string): ArchiveSpec['countLinks'] {
+export function linkPass(catalogStream: ReadAt | undefined, filename: string): ArchiveSpec['countLinks'] {
   return async (pxar: PxarArchive, signal: AbortSignal) => {
-    if (openCatalog !== undefined) {
+    if (catalogStream !== undefined) {
       try {
-        const catalog = await Catalog.open(await openCatalog())
+        const catalog = await Catalog.open(catalogStream)
         const counts = await countLinksByCatalog(pxar, catalog, filename, { signal })
         if (counts !== undefined) return counts
       } catch (error) {

@@ -10,7 +10,7 @@ export interface Child {
   readonly type: number
   /** What tells this child from another that had the same name before; absent: the name is all. */
   readonly version?: string
-  readonly make: (id: NodeId, parent: VirtualNode, path: string) => VirtualNode
+  readonly make: (id: NodeId, parent: VirtualNode | undefined, path: string) => VirtualNode
 }
 
 /** Names are latin1 keys. The order is the order of the listing. */

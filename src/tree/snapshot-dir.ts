@@ -1,4 +1,4 @@
-import { archivesOf, type Archive } from '../source/archives.js'
+import { archivesOf, findArchive, type Archive } from '../source/archives.js'
 import { NodeError } from '../errors/errors.js'
 import type { SnapshotManifest, SnapshotRef } from '../source/datastore.js'
 import { CLIENT_LOG_NAME, MANIFEST_NAME } from '../source/names.js'
@@ -77,9 +77,36 @@ export class SnapshotDir extends LiveDir {
     return new Map(texts.flatMap(([name, text]) => (text === undefined ? [] : [[name, Buffer.from(text)]])))
   }
 
+  /** The archive a person means by that name, to be shown as the root of a mount; undefined: none. */
+  async findChild(wanted: string): Promise<{ readonly name: string; readonly child: Child } | undefined> {
+    const archives = archivesOf((await this.#look()).manifest)
+    const archive = findArchive(archives, wanted)
+    if (archive !== undefined) return { name: archive.name, child: this.#child(archive, archives) }
+    const child = (await this.load()).get(wanted)
+    return child === undefined ? undefined : { name: wanted, child }
+  }
+
+  /**
+   * Numbers the archives in the order of their names, before any is entered: a mount of this
+   * snapshot then gives its files the same inode numbers each time.
+   */
+  async registerArchives(): Promise<void> {
+    for (const archive of archivesOf((await this.#look()).manifest)) {
+      if (!isTree(archive)) continue
+      const path = this.childPath(archive.name)
+      const identity = `${path}\0${versionOf(archive)}`
+      this.#context.archives.register(identity, path, this.#context.registry.idFor(identity))
+    }
+  }
+
+  /** Bytes of everything in the snapshot, as its manifest counts them. */
+  async totalBytes(): Promise<number> {
+    return (await this.#look()).manifest.files.reduce((sum, file) => sum + file.size, 0)
+  }
+
   #child(archive: Archive, all: readonly Archive[]): Child {
-    const version = archive.files.map((file) => file.csum).join('')
-    if (archive.kind === 'pxar' || archive.kind === 'split-pxar') {
+    const version = versionOf(archive)
+    if (isTree(archive)) {
       return {
         type: S_IFDIR,
         version,
@@ -91,7 +118,7 @@ export class SnapshotDir extends LiveDir {
 
   #archiveRoot(
     id: NodeId,
-    parent: VirtualNode,
+    parent: VirtualNode | undefined,
     path: string,
     archive: Archive,
     all: readonly Archive[],
@@ -103,12 +130,12 @@ export class SnapshotDir extends LiveDir {
     const spec: ArchiveSpec = {
       key,
       name: path,
-      openStreams: async () => ({
-        meta: await opener.openIndex(this.#snapshot, meta!),
-        ...(payload === undefined ? {} : { payload: await opener.openIndex(this.#snapshot, payload) }),
+      openStreams: () => ({
+        meta: opener.stream(this.#snapshot, meta!),
+        ...(payload === undefined ? {} : { payload: opener.stream(this.#snapshot, payload) }),
       }),
       countLinks: linkPass(
-        catalog === undefined ? undefined : () => opener.openIndex(this.#snapshot, catalog),
+        catalog === undefined ? undefined : opener.stream(this.#snapshot, catalog),
         meta!.filename,
       ),
     }
@@ -116,7 +143,7 @@ export class SnapshotDir extends LiveDir {
     return new ArchiveRoot(id, parent, path, owner, opening, { entryTtl: LIVE_TTL })
   }
 
-  #file(id: NodeId, parent: VirtualNode, path: string, archive: Archive): VirtualNode {
+  #file(id: NodeId, parent: VirtualNode | undefined, path: string, archive: Archive): VirtualNode {
     const { opener, owner } = this.#context
     const file = archive.files[0]!
     const missing = missingHalf(archive)
@@ -126,8 +153,8 @@ export class SnapshotDir extends LiveDir {
       ...(missing === undefined ? {} : { xattrs: new Map([[XATTR.error, Buffer.from(missing)]]) }),
       open: () =>
         archive.kind === 'blob'
-          ? opener.openBlob(this.#snapshot, file.filename)
-          : opener.openIndex(this.#snapshot, file),
+          ? opener.openBlob(this.#snapshot, file.filename, file)
+          : opener.stream(this.#snapshot, file),
     })
   }
 
@@ -149,6 +176,14 @@ export class SnapshotDir extends LiveDir {
       make: (id, parent, path) => new ChangingFileNode(id, parent, path, this.#context.owner, load),
     }
   }
+}
+
+function isTree(archive: Archive): boolean {
+  return archive.kind === 'pxar' || archive.kind === 'split-pxar'
+}
+
+function versionOf(archive: Archive): string {
+  return archive.files.map((file) => file.csum).join('')
 }
 
 /** What a lone half of a split archive lacks, for a person. */

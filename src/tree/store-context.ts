@@ -3,14 +3,18 @@ import type { Datastore, SnapshotRef } from '../source/datastore.js'
 import type { ManifestFile } from '../source/manifest.js'
 import type { ArchiveSet } from './archive-set.js'
 import type { NodeRegistry } from './node-registry.js'
+import type { MaybePromise } from './tree.js'
 import type { Owner } from './virtual-node.js'
 
 /** How the tree gets at what a snapshot's files hold; what stands behind it is not its business. */
 export interface StreamOpener {
-  /** The stream an index file describes, checked against the manifest. */
-  openIndex(snapshot: SnapshotRef, file: ManifestFile): Promise<ReadAt>
+  /**
+   * The stream an index file describes, as long as the manifest says. The index is read, and
+   * checked against the manifest, when something of it is needed; that may fail each time.
+   */
+  stream(snapshot: SnapshotRef, file: ManifestFile): ReadAt
   /** The decoded content of a `*.blob` file. */
-  openBlob(snapshot: SnapshotRef, filename: string): Promise<ReadAt>
+  openBlob(snapshot: SnapshotRef, filename: string, expected?: ManifestFile): MaybePromise<ReadAt>
 }
 
 /** What every node of the store needs. */

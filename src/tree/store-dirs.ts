@@ -152,7 +152,7 @@ export class GroupDir extends LiveDir {
     return all
   }
 
-  #latest(id: NodeId, parent: VirtualNode, path: string, newest: string): VirtualNode {
+  #latest(id: NodeId, parent: VirtualNode | undefined, path: string, newest: string): VirtualNode {
     let known = newest
     return new LinkNode(id, parent, path, this.#context.owner, async () => {
       const names = await this.names()

@@ -1,0 +1,56 @@
+import { isPbsfsError, type ErrorFields } from '../errors/errors.js'
+import { escapeName } from '../bytes/names.js'
+
+/** Different problems kept; the oldest goes when there are more. */
+const KEPT = 1000
+
+export interface Problem {
+  /** ISO 8601, UTC; of the last time it was seen. */
+  readonly time: string
+  readonly message: string
+  readonly fields: Readonly<Record<string, string | number | boolean>>
+  readonly count: number
+}
+
+/** What went wrong since the start, each thing once with a count. */
+export class ProblemLog {
+  readonly #problems = new Map<string, Problem>()
+  #count = 0
+
+  /** Returns true when this is the first time. */
+  add(error: unknown, context: ErrorFields = {}): boolean {
+    const message = error instanceof Error ? error.message : String(error)
+    const fields = defined({ ...context, ...(isPbsfsError(error) ? error.fields : {}) })
+    const key = JSON.stringify([message, fields])
+    const known = this.#problems.get(key)
+    this.#count++
+    this.#problems.delete(key)
+    this.#problems.set(key, { time: new Date().toISOString(), message, fields, count: (known?.count ?? 0) + 1 })
+    if (this.#problems.size > KEPT) this.#problems.delete(this.#problems.keys().next().value!)
+    return known === undefined
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Oldest first. */
+  list(): Problem[] {
+    return [...this.#problems.values()]
+  }
+
+  /** One line each, for the file in the mount. */
+  render(): string {
+    return this.list()
+      .map(({ time, message, fields, count }) => {
+        const details = Object.entries(fields).map(([name, value]) => `${name}=${escapeName(String(value))}`)
+        return `${time} ${count}x ${escapeName(message)}${details.length === 0 ? '' : ` (${details.join(', ')})`}\n`
+      })
+      .join('')
+  }
+}
+
+function defined(fields: ErrorFields): Record<string, string | number | boolean> {
+  const kept = Object.entries(fields).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(kept) as Record<string, string | number | boolean>
+}

@@ -1,0 +1,61 @@
+import type { DirectReply, ReadAt } from '../bytes/read-at.js'
+import type { ChunkStream } from './chunk-stream.js'
+
+/**
+ * A stream whose index is in memory only while it is used: `open` hands out the open stream
+ * or opens it anew. So a tree may hold a stream of every archive it ever showed.
+ */
+export class ReopeningStream implements ReadAt {
+  readonly name: string
+  readonly size: number
+  readonly deliver?: (offset: number, length: number, reply: DirectReply) => void
+  readonly #open: () => ChunkStream | Promise<ChunkStream>
+
+  constructor(name: string, size: number, delivers: boolean, open: () => ChunkStream | Promise<ChunkStream>) {
+    this.name = name
+    this.size = size
+    this.#open = open
+    if (delivers) this.deliver = (offset, length, reply) => this.#deliver(offset, length, reply)
+  }
+
+  peek(offset: number, length: number): Uint8Array | undefined {
+    return this.#opened()?.peek(offset, length)
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    return (await this.#open()).read(offset, length)
+  }
+
+  nextData(offset: number): number {
+    return this.#opened()?.nextData(offset) ?? offset
+  }
+
+  nextHole(offset: number): number {
+    return this.#opened()?.nextHole(offset) ?? this.size
+  }
+
+  prepare(): Promise<void> | undefined {
+    const stream = this.#open()
+    return stream instanceof Promise ? stream.then(() => undefined) : undefined
+  }
+
+  #opened(): ChunkStream | undefined {
+    const stream = this.#open()
+    if (!(stream instanceof Promise)) return stream
+    // Whoever reads will hear of it.
+    stream.catch(() => undefined)
+    return undefined
+  }
+
+  #deliver(offset: number, length: number, reply: DirectReply): void {
+    const stream = this.#open()
+    if (!(stream instanceof Promise)) {
+      stream.deliver!(offset, length, reply)
+      return
+    }
+    stream.then(
+      (opened) => opened.deliver!(offset, length, reply),
+      (error: unknown) => reply.fail(error),
+    )
+  }
+}
