@@ -82,11 +82,15 @@ export function parseInside(bytes: Uint8Array): Buffer {
 }
 
 function cleanInside(text: string): Buffer {
-  const names = text.split('/').filter((name) => name !== '' && name !== '.')
-  if (names.includes('..')) throw new UsageError('SELECTOR: .. has no meaning in the path inside an archive')
-  const inside = unescapeBytes(names.join('/'))
-  if (inside.includes(0)) throw new UsageError('SELECTOR: a NUL byte in the path inside an archive')
-  return inside
+  const names: Buffer[] = []
+  for (const part of text.split('/')) {
+    const name = unescapeBytes(part)
+    const key = keyOf(name)
+    if (key === '' || key === '.') continue
+    if (key === '..' || /[/\0]/.test(key)) throw new UsageError(`SELECTOR: ${show(key)} cannot be a name inside an archive`)
+    names.push(name)
+  }
+  return Buffer.concat(names.flatMap((name, i) => (i === 0 ? [name] : [Buffer.from('/'), name])))
 }
 
 /**
