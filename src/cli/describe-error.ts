@@ -6,7 +6,7 @@ import { argToBytes } from './raw-args.js'
 const FIELD_ORDER = ['path', 'stream', 'item', 'offset', 'digest', 'expected', 'actual', 'wanted', 'given', 'holder']
 
 /** Fields that repeat what the message or another line says. */
-const SILENT_FIELDS = new Set(['remedy', 'errno', 'retryable'])
+const SILENT_FIELDS = new Set(['remedy', 'errno', 'operation', 'retryable'])
 
 /** A chain longer than this is a circle. */
 const MAX_CAUSES = 8
@@ -41,7 +41,7 @@ function headline(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
   const text = printable(message).replaceAll('\n', '\n  ')
   if (isPbsfsError(error) || !(error instanceof Error)) return text
-  return 'code' in error && typeof error.code === 'string' ? text : `${error.name}: ${text}`
+  return error.name === 'Error' ? text : `${error.name}: ${text}`
 }
 
 function details(error: unknown): string[] {

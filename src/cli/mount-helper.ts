@@ -18,5 +18,5 @@ export function asMountCommand(args: readonly string[], commands: ReadonlySet<st
     if (arg !== '-o' || rest[i + 1] === undefined) return undefined
     options.push('-o', rest[++i]!)
   }
-  return options.length === 0 ? undefined : ['mount', ...options, '--', source, mountpoint]
+  return options.length === 0 ? undefined : ['mount', ...options, source, mountpoint]
 }

@@ -2,6 +2,7 @@ import yargs, { type Argv } from 'yargs'
 import { UsageError } from '../errors/errors.js'
 import { COMMANDS } from './commands/commands.js'
 import type { Action } from './context.js'
+import { protectOperands } from './raw-args.js'
 import { nearestWord } from './suggest.js'
 
 const MAX_WIDTH = 110
@@ -40,7 +41,7 @@ export async function parseCommandLine(args: readonly string[], version: string,
   program.fail((message, error) => {
     throw error instanceof UsageError ? error : new UsageError(explain(message ?? String(error), args, optionNames(program)))
   })
-  await program.parseAsync([...args], {}, (error, _argv, output) => {
+  await program.parseAsync(protectOperands(args), {}, (error, _argv, output) => {
     if (error != null) throw error
     help = output
   })

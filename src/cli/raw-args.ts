@@ -7,6 +7,9 @@ import { readFileSync } from 'node:fs'
  */
 const SURROGATE_BASE = 0xdc00
 
+/** Stands for no byte: in front of an operand that begins with a dash. */
+const OPERAND_MARK = '\udc00'
+
 /** Bytes of an argument as a lossless string. Undone by `argToBytes`. */
 export function bytesToArg(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -23,7 +26,8 @@ export function bytesToArg(bytes: Uint8Array): string {
 }
 
 /** The bytes behind a string of `bytesToArg`; any other string gives its UTF-8. */
-export function argToBytes(text: string): Buffer {
+export function argToBytes(arg: string): Buffer {
+  const text = arg.startsWith(OPERAND_MARK) ? arg.slice(1) : arg
   if (!/[\udc80-\udcff]/.test(text)) return Buffer.from(text)
   const parts: Buffer[] = []
   for (const char of text) {
@@ -46,6 +50,17 @@ export function readRawArgs(decoded: readonly string[] = process.argv.slice(2), 
   // A cmdline that was overwritten (process.title) must not be mistaken for the arguments.
   const same = decoded.every((arg, i) => arg.includes('\ufffd') || raw[i]!.toString('utf8') === arg)
   return same ? raw.map(bytesToArg) : [...decoded]
+}
+
+/**
+ * Takes the `--` out for a parser that would not count what stands behind it as arguments of a
+ * command: what begins with a dash there gets a mark that `argToBytes` removes.
+ */
+export function protectOperands(args: readonly string[]): string[] {
+  const end = args.indexOf('--')
+  if (end === -1) return [...args]
+  const operands = args.slice(end + 1).map((arg) => (arg.startsWith('-') ? OPERAND_MARK + arg : arg))
+  return [...args.slice(0, end), ...operands]
 }
 
 function readCmdline(): Buffer[] {

@@ -1,6 +1,6 @@
 import { exitNow } from './exit-now.js'
-import { findSourcePath } from './find-source-path.js'
+import { findSource } from './find-source.js'
 import { kernelMountTable } from './kernel-mount-table.js'
 import { runDaemon } from './run-daemon.js'
 
-await runDaemon({ table: kernelMountTable, findSourcePath, exitNow })
+await runDaemon({ table: kernelMountTable, findSource, exitNow })

@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, opendirSync, realpathSync } from 'node:fs'
+import { lstatSync, mkdirSync, opendirSync } from 'node:fs'
 import { escapeName } from '../bytes/names.js'
 import { MountError, UsageError } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'
@@ -10,8 +10,8 @@ export interface PreflightRequest {
   /** As given; relative to `cwd`. */
   readonly mountpoint: Uint8Array
   readonly cwd: Uint8Array
-  /** Path of the datastore or archive that will be read; undefined when it is not on a disk. */
-  readonly sourcePath: Uint8Array | undefined
+  /** Canonical paths of the datastore or archive that will be read. */
+  readonly sourcePaths: readonly Uint8Array[]
   /** Mount over what lies there. */
   readonly nonempty: boolean
   /** Removes what dead daemons left behind, among it mountpoints they made. */
@@ -41,7 +41,7 @@ export async function prepareMountpoint(request: PreflightRequest, table: MountT
   table.requireFuse()
   const isMounted = (path: Buffer) => findMount(table.list(), path) !== undefined
   const mountpoint = resolveMountpoint(request.mountpoint, request.cwd, isMounted)
-  refuseOverlap(mountpoint, request.sourcePath)
+  for (const source of request.sourcePaths) refuseOverlap(mountpoint, source)
   await clearStale(mountpoint, table, log)
   request.removeLeftovers()
   if (makeFolder(mountpoint)) return { mountpoint, created: true, inherited: false }
@@ -49,15 +49,7 @@ export async function prepareMountpoint(request: PreflightRequest, table: MountT
   return { mountpoint, created: false, inherited: false }
 }
 
-function refuseOverlap(mountpoint: Buffer, sourcePath: Uint8Array | undefined): void {
-  if (sourcePath === undefined) return
-  let source: Buffer
-  try {
-    source = realpathSync.native(Buffer.from(sourcePath), { encoding: 'buffer' })
-  } catch {
-    // Whoever opens the source says what is wrong with it.
-    return
-  }
+function refuseOverlap(mountpoint: Buffer, source: Uint8Array): void {
   const inSource = isInside(mountpoint, source)
   if (!inSource && !isInside(source, mountpoint)) return
   const [place, store] = [escapeName(mountpoint), escapeName(source)]

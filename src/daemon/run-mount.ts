@@ -1,6 +1,7 @@
 import { rmdirSync } from 'node:fs'
 import { escapeName } from '../bytes/names.js'
 import { BusyError } from '../errors/errors.js'
+import type { FoundSource } from './find-source.js'
 import { openControlSocket, type ControlSocket } from './control-socket.js'
 import { removeLeftovers } from './find-mounts.js'
 import { describeHolders, findHolders } from './holders.js'
@@ -39,8 +40,8 @@ export interface MountParts {
   /** Where the log goes, for people. */
   readonly logName: string
   startSession(data: SessionWorkerData): Session
-  /** Path of what will be read, for the overlap check; throws what is wrong with SOURCE. */
-  findSourcePath(config: MountConfig): Uint8Array | undefined
+  /** Where SOURCE is; rejects with what is wrong with it. */
+  findSource(config: MountConfig): Promise<FoundSource>
   /** The mount answers. */
   onReady(report: ReadyReport): void
   /** Called before anything is mounted with what must be done if the process fails at large. */
@@ -64,18 +65,19 @@ const END_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
  */
 export async function runMount(config: MountConfig, parts: MountParts): Promise<{ clean: boolean; reason: SessionEnd }> {
   const { table, log } = parts
+  const source = await parts.findSource(config)
   const prepared = await prepareMountpoint(
     {
       mountpoint: decodeBytes(config.mountpoint),
       cwd: decodeBytes(config.source.cwd),
-      sourcePath: parts.findSourcePath(config),
+      sourcePaths: source.paths,
       nonempty: config.options.nonempty,
       removeLeftovers: () => removeAllLeftovers(table, log),
     },
     table,
     log,
   )
-  const mount = new ServedMount(config, parts, prepared)
+  const mount = new ServedMount(config, parts, prepared, source.shown)
   parts.onEmergency(() => mount.leave())
   try {
     return await mount.serve()
@@ -101,12 +103,12 @@ class ServedMount {
   #started = new Date()
   #abort: (() => void) | undefined
 
-  constructor(config: MountConfig, parts: MountParts, prepared: Prepared) {
+  constructor(config: MountConfig, parts: MountParts, prepared: Prepared, source: string) {
     this.#config = config
     this.#parts = parts
     this.#mountpoint = prepared.mountpoint
     this.#prepared = prepared
-    this.#source = escapeName(decodeBytes(config.source.text))
+    this.#source = source
     for (const signal of END_SIGNALS) parts.signals.on(signal, this.#onSignal)
   }
 

@@ -1,4 +1,5 @@
 import { escapeName } from '../bytes/names.js'
+import type { FoundSource } from './find-source.js'
 import { createLog, openLogFile, stderrTarget, type DaemonLog } from './log.js'
 import type { SessionEnd, SessionWorkerData } from './messages.js'
 import { decodeBytes, type MountConfig } from './mount-config.js'
@@ -12,7 +13,7 @@ const EMERGENCY_TIMEOUT_MS = 5_000
 
 export interface ServeParts {
   readonly table: MountTable
-  readonly findSourcePath: (config: MountConfig) => Uint8Array | undefined
+  readonly findSource: (config: MountConfig) => Promise<FoundSource>
   readonly startSession?: (data: SessionWorkerData, log: DaemonLog) => Session
   readonly exitNow: (code: number) => never
   /** Path of the file in the runtime folder that stderr leads to; undefined: a terminal or pipe. */
@@ -41,7 +42,7 @@ export async function serveMount(config: MountConfig, parts: ServeParts): Promis
       log,
       logName: name,
       signals: parts.signals ?? process,
-      findSourcePath: parts.findSourcePath,
+      findSource: parts.findSource,
       startSession: (data) => (parts.startSession ?? startSession)(data, log),
       onEmergency: (action) => (leave = action),
       onReady: (report) => {

@@ -7,7 +7,10 @@ import { startSession } from '../../dist/daemon/session.js'
 const script = new URL('./fake-session-thread.mjs', import.meta.url)
 await runDaemon({
   table: kernelMountTable,
-  findSourcePath: (config) => Buffer.from(config.source.text, 'hex'),
+  findSource: (config) => {
+    const path = Buffer.from(config.source.text, 'hex')
+    return Promise.resolve({ paths: [path], shown: path.toString() })
+  },
   exitNow,
   startSession: (data, log) => startSession(data, log, script),
 })

@@ -1,5 +1,5 @@
 import { exitNow } from '../../daemon/exit-now.js'
-import { findSourcePath } from '../../daemon/find-source-path.js'
+import { findSource } from '../../daemon/find-source.js'
 import { kernelMountTable } from '../../daemon/kernel-mount-table.js'
 import type { MountConfig } from '../../daemon/mount-config.js'
 import type { ReadyReport } from '../../daemon/run-mount.js'
@@ -8,7 +8,7 @@ import { EXIT } from '../exit-codes.js'
 
 /** Serves the mount in this process until it ends; rejects with what went wrong. */
 export async function serveForeground(config: MountConfig, onReady: (report: ReadyReport) => void): Promise<void> {
-  const { clean } = await serveMount(config, { table: kernelMountTable, findSourcePath, exitNow, stderrFile: undefined, onReady })
+  const { clean } = await serveMount(config, { table: kernelMountTable, findSource, exitNow, stderrFile: undefined, onReady })
   // A thread that waits in the kernel would keep the process.
   if (!clean) exitNow(EXIT.ok)
 }

@@ -48,13 +48,14 @@ export function mountCommand(choose: Choose): CommandModule {
         .example('pbsfs mount /mnt/datastore/main::host/web/latest/root.pxar /mnt/web', 'One archive of the newest snapshot')
         .example('pbsfs mount host/web/2026-01-02T00:00:00Z root.pxar /mnt/web --repository main', "A line of the vendor's client"),
     handler: (argv) => {
-      const args = readArguments(argv)
+      const args = readMountArguments(argv)
       choose(async (context) => (await import('../actions/mount.js')).mount(args, context))
     },
   }
 }
 
-function readArguments(argv: ArgumentsCamelCase): MountArguments {
+/** What the parser understood. */
+export function readMountArguments(argv: ArgumentsCamelCase): MountArguments {
   const operands = [argv['source'], argv['mountpoint'], argv['more']]
   const debug = argv['debug'] === true
   return {

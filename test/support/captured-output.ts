@@ -1,0 +1,12 @@
+import type { Output } from '#src/cli/output.js'
+
+/** Output of a command that runs in this process. */
+export function captureOutput(columns?: number): Output & { readonly texts: { out: string; err: string } } {
+  const texts = { out: '', err: '' }
+  return {
+    texts,
+    columns,
+    out: (text) => void (texts.out += text),
+    err: (text) => void (texts.err += text),
+  }
+}
