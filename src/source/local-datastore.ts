@@ -5,7 +5,7 @@ import { escapeName } from '../bytes/names.js'
 import { FormatError, SourceError } from '../errors/errors.js'
 import type {
   Datastore, FileStamp, GroupInfo, GroupRef, Listing, LocalSourceDescriptor, Namespace,
-  SnapshotEntry, SnapshotFile, SnapshotInfo, SnapshotManifest, SnapshotRef, StoreInfo,
+  Skipped, SnapshotEntry, SnapshotFile, SnapshotInfo, SnapshotManifest, SnapshotRef, StoreInfo,
 } from './datastore.js' // prettier-ignore
 import { errorCode, fsError, joinPath, showPath, sourceError, statEntry, toFsPath, type FsPath } from './fs-paths.js'
 import { MAX_MANIFEST_SIZE, parseManifest, type Manifest } from './manifest.js'
@@ -18,6 +18,8 @@ import { groupPath, listFolders, namespacePath, requireFolders, snapshotPath, wi
 /** Bytes of a group's `owner` and `notes`. */
 const MAX_OWNER_SIZE = 64 * 1024
 const MAX_NOTES_SIZE = 1024 * 1024
+/** Looks like the name of a snapshot folder. */
+const SNAPSHOT_NAME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$/
 
 export interface LocalStoreOptions {
   /** From the host's configuration; absent: found out from the folder when it matters. */
@@ -113,17 +115,20 @@ export class LocalDatastore implements Datastore {
   async listSnapshots(group: GroupRef): Promise<Listing<SnapshotEntry>> {
     const folder = groupPath(group)
     requireFolders(this.#base, folder)
-    const { names, skipped } = listFolders(this.#base, folder, (name) => {
-      if (!/^[0-9-]{10}T[0-9:]{8}Z$/.test(name)) return undefined
-      return parseSnapshotTime(name) === undefined ? 'not a time' : true
-    })
+    const { names, skipped } = listFolders(this.#base, folder, (name) => (SNAPSHOT_NAME.test(name) ? true : undefined))
     const entries: SnapshotEntry[] = []
+    const odd: Skipped[] = []
     for (const time of names) {
+      const epoch = parseSnapshotTime(time)
+      if (epoch === undefined) {
+        odd.push({ path: `${folder}/${time}`, reason: 'not a time' })
+        continue
+      }
       const manifest = this.#stamp(`${folder}/${time}/${MANIFEST_NAME}`)
-      if (manifest !== undefined) entries.push({ time, epoch: parseSnapshotTime(time)!, manifest })
+      if (manifest !== undefined) entries.push({ time, epoch, manifest })
     }
     entries.sort((a, b) => a.epoch - b.epoch || compareNames(a.time, b.time))
-    return { entries, skipped }
+    return { entries, skipped: [...skipped, ...odd] }
   }
 
   async groupInfo(group: GroupRef): Promise<GroupInfo> {
@@ -229,7 +234,7 @@ export class LocalDatastore implements Datastore {
 
 function stampOf(stats: Stats): FileStamp {
   return {
-    identity: `${stats.dev}-${stats.ino}-${stats.size}-${stats.mtimeMs}-${stats.ctimeMs}`,
+    identity: `${stats.ino}-${stats.size}-${stats.mtimeMs}-${stats.ctimeMs}`,
     mtimeMs: stats.mtimeMs,
     size: stats.size,
   }

@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { escapeName } from '../bytes/names.js'
+import { bytesOfKey, escapeName, keyOf } from '../bytes/names.js'
 import { FormatError } from '../errors/errors.js'
 import type { GroupRef, Namespace, Skipped, SnapshotRef } from './datastore.js'
 import { errorCode, fsError, joinPath, sourceError, statEntry, type FsPath } from './fs-paths.js'
@@ -69,19 +69,21 @@ export function listFolders(base: FsPath, relative: string, accept: (name: strin
   const names: string[] = []
   const skipped: Skipped[] = []
   for (const entry of readEntries(path)) {
-    const name = entry.name.toString('latin1')
-    const verdict = accept(name)
+    const verdict = accept(entry.name)
     if (verdict === undefined) continue
-    const shown = escapeName(Buffer.concat([Buffer.from(within(relative, '')), entry.name]))
-    if (verdict !== true) skipped.push({ path: shown, reason: verdict })
-    else if (entry.isDirectory()) names.push(name)
-    else skipped.push({ path: shown, reason: entry.isSymbolicLink() ? 'a symbolic link' : 'not a directory' })
+    if (verdict === true && entry.isDirectory()) {
+      names.push(entry.name)
+      continue
+    }
+    const reason = verdict !== true ? verdict : entry.isSymbolicLink() ? 'a symbolic link' : 'not a directory'
+    skipped.push({ path: escapeName(bytesOfKey(within(relative, entry.name))), reason })
   }
   return { names, skipped }
 }
 
 interface Entry {
-  readonly name: Buffer
+  /** One code unit a byte. */
+  readonly name: string
   isDirectory(): boolean
   isSymbolicLink(): boolean
 }
@@ -89,7 +91,7 @@ interface Entry {
 function readEntries(path: FsPath): readonly Entry[] {
   try {
     // The file type comes with the name; where the file system does not tell, node asks lstat.
-    return readdirSync(path, { encoding: 'buffer', withFileTypes: true })
+    return readdirSync(path, { encoding: 'latin1', withFileTypes: true })
   } catch (error) {
     if (statEntry(path) === undefined) return []
     if (errorCode(error) === 'ENOENT') return statEntries(path)
@@ -97,7 +99,10 @@ function readEntries(path: FsPath): readonly Entry[] {
   }
 }
 
-/** For an entry that vanished between its name and its lstat, which spoils the listing above. */
+/**
+ * For a file system that gives no types, when the lstat of one entry failed and took the listing
+ * with it: the entry vanished, or its name is not UTF-8.
+ */
 function statEntries(path: FsPath): Entry[] {
   let names: Buffer[]
   try {
@@ -109,7 +114,7 @@ function statEntries(path: FsPath): Entry[] {
   for (const name of names) {
     const stats = statEntry(Buffer.concat([Buffer.from(path), Buffer.from('/'), name]))
     if (stats === undefined) continue
-    entries.push({ name, isDirectory: () => stats.isDirectory(), isSymbolicLink: () => stats.isSymbolicLink() })
+    entries.push({ name: keyOf(name), isDirectory: () => stats.isDirectory(), isSymbolicLink: () => stats.isSymbolicLink() })
   }
   return entries
 }
