@@ -14,8 +14,6 @@ import {
   S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, itemOf,
 } from './format.js' // prettier-ignore
 
-/** Asked for beyond what is strictly needed, so that the next item is often there already. */
-const AHEAD = 128
 const SLASH = 0x2f
 const DOT = 0x2e
 const NANOS = 1_000_000_000
@@ -24,8 +22,8 @@ const TWO_32 = 2 ** 32
 /**
  * Decodes the child whose FILENAME header is at `fileOfs` into `out`. `view` holds the bytes of
  * `stream` from `base` on; nothing of the entry may lie at or behind `limit`. Returns 0 when done,
- * else the absolute offset up to which bytes are needed: call again with a view that holds
- * `[fileOfs, that)`. Anything else throws FormatError or TruncatedError; `out` then holds rubbish,
+ * else the absolute offset up to which bytes are needed at least: call again with a view that
+ * holds `[fileOfs, that)`. Anything else throws FormatError or TruncatedError; `out` then holds rubbish,
  * except `nameStart` and `nameEnd`, which name the bytes of the name if there is one (else 0).
  * Of a directory only its own head is decoded; `out.end` is left 0.
  */
@@ -34,7 +32,7 @@ export function decodeEntry(view: DataView, base: number, fileOfs: number, limit
   out.nameEnd = 0
   if (fileOfs + HEADER_SIZE > limit) throw cutOff(stream, fileOfs, ITEM_FILENAME, fileOfs + HEADER_SIZE, limit)
   const have = base + view.byteLength
-  if (fileOfs + HEADER_SIZE > have) return ask(fileOfs + HEADER_SIZE, limit)
+  if (fileOfs + HEADER_SIZE > have) return fileOfs + HEADER_SIZE
   const at = fileOfs - base
   if (itemOf(view.getInt32(at, true), view.getInt32(at + 4, true)) !== ITEM_FILENAME) {
     throw damage(stream, fileOfs, ITEM_FILENAME, 'an entry does not start here', 'FILENAME', itemName(view, at))
@@ -45,7 +43,7 @@ export function decodeEntry(view: DataView, base: number, fileOfs: number, limit
   }
   const entryOfs = fileOfs + full
   if (entryOfs + HEADER_SIZE > limit) throw cutOff(stream, fileOfs, ITEM_FILENAME, entryOfs + HEADER_SIZE, limit)
-  if (entryOfs + HEADER_SIZE > have) return ask(entryOfs + HEADER_SIZE, limit)
+  if (entryOfs + HEADER_SIZE > have) return entryOfs + HEADER_SIZE
   out.fileOfs = fileOfs
   out.nameStart = fileOfs + HEADER_SIZE
   out.nameEnd = entryOfs - 1
@@ -80,7 +78,7 @@ function decodeHardlink(view: DataView, base: number, pos: number, limit: number
     throw damage(stream, pos, ITEM_HARDLINK, `size ${full}`, `25..${HEADER_SIZE + MAX_HARDLINK_CONTENT}`, full)
   }
   if (pos + full > limit) throw cutOff(stream, pos, ITEM_HARDLINK, pos + full, limit)
-  if (pos + full > base + view.byteLength) return ask(pos + full, limit)
+  if (pos + full > base + view.byteLength) return pos + full
   if (view.getUint8(at + full - 1) !== 0) throw damage(stream, pos, ITEM_HARDLINK, 'the path does not end in NUL')
   const delta = peekSize(view, at + HEADER_SIZE)
   if (delta <= 0 || delta > out.fileOfs) {
@@ -92,7 +90,8 @@ function decodeHardlink(view: DataView, base: number, pos: number, limit: number
   out.mode = out.uid = out.gid = out.mtimeSec = out.mtimeNsec = 0
   out.size = out.contentOfs = out.major = out.minor = out.end = 0
   out.linkTarget = out.fileOfs - delta
-  return finish(view, base, pos + full, limit, stream, out)
+  out.itemEnd = pos + full
+  return 0
 }
 
 /**
@@ -137,7 +136,7 @@ export function decodeHead(view: DataView, base: number, entryOfs: number, limit
 function decodeStat(view: DataView, base: number, pos: number, limit: number, stream: string, out: EntryRecord): number {
   if (pos + HEADER_SIZE > limit) throw cutOff(stream, pos, ITEM_ENTRY, pos + HEADER_SIZE, limit)
   const have = base + view.byteLength
-  if (pos + HEADER_SIZE > have) return ask(pos + ENTRY_SIZE, limit)
+  if (pos + HEADER_SIZE > have) return pos + ENTRY_SIZE
   const at = pos - base
   const item = itemOf(view.getInt32(at, true), view.getInt32(at + 4, true))
   if (item !== ITEM_ENTRY && item !== ITEM_ENTRY_V1) throw misplaced(view, base, pos, stream, 'ENTRY')
@@ -145,7 +144,7 @@ function decodeStat(view: DataView, base: number, pos: number, limit: number, st
   const full = peekSize(view, at + 8)
   if (full !== exact) throw damage(stream, pos, item, `size ${full}`, exact, full)
   if (pos + exact > limit) throw cutOff(stream, pos, item, pos + exact, limit)
-  if (pos + exact > have) return ask(pos + exact, limit)
+  if (pos + exact > have) return pos + exact
   const mode = view.getUint32(at + ENTRY_AT.modeLo, true)
   if (mode > 0xffff || view.getUint32(at + ENTRY_AT.modeHi, true) !== 0) {
     throw damage(stream, pos, item, 'mode has unknown bits', 'at most 0o177777', `0o${mode.toString(8)}`)
@@ -186,7 +185,7 @@ function skipAttributes(view: DataView, base: number, start: number, limit: numb
   for (;;) {
     if (pos === limit) break
     if (pos + HEADER_SIZE > limit) throw cutOff(stream, pos, 'item', pos + HEADER_SIZE, limit)
-    if (pos + HEADER_SIZE > have) return ask(pos + HEADER_SIZE, limit)
+    if (pos + HEADER_SIZE > have) return pos + HEADER_SIZE
     const at = pos - base
     const item = itemOf(view.getInt32(at, true), view.getInt32(at + 4, true))
     let exact = 0
@@ -252,12 +251,13 @@ function decodeContent(view: DataView, base: number, pos: number, limit: number,
   }
   if (full !== PAYLOAD_REF_SIZE) throw damage(stream, pos, item, `size ${full}`, PAYLOAD_REF_SIZE, full)
   if (pos + full > limit) throw cutOff(stream, pos, item, pos + full, limit)
-  if (pos + full > base + view.byteLength) return ask(pos + full, limit)
+  if (pos + full > base + view.byteLength) return pos + full
   out.flags |= FLAG_PAYLOAD_REF
   out.contentOfs = peekSize(view, at + HEADER_SIZE)
   out.size = peekSize(view, at + HEADER_SIZE + 8)
   if (out.contentOfs < 0 || out.size < 0) throw damage(stream, pos, item, 'offset or size above 2^53-1')
-  return finish(view, base, pos + full, limit, stream, out)
+  out.itemEnd = pos + full
+  return 0
 }
 
 function decodeSymlink(view: DataView, base: number, pos: number, limit: number, stream: string, item: number, out: EntryRecord): number {
@@ -270,7 +270,8 @@ function decodeSymlink(view: DataView, base: number, pos: number, limit: number,
   if (pos + full > limit) throw cutOff(stream, pos, item, pos + full, limit)
   out.contentOfs = pos
   out.size = full - HEADER_SIZE - 1
-  return finish(view, base, pos + full, limit, stream, out)
+  out.itemEnd = pos + full
+  return 0
 }
 
 function decodeDevice(view: DataView, base: number, pos: number, limit: number, stream: string, item: number, out: EntryRecord): number {
@@ -280,28 +281,14 @@ function decodeDevice(view: DataView, base: number, pos: number, limit: number, 
   const full = peekSize(view, at + 8)
   if (full !== DEVICE_SIZE) throw damage(stream, pos, item, `size ${full}`, DEVICE_SIZE, full)
   if (pos + full > limit) throw cutOff(stream, pos, item, pos + full, limit)
-  if (pos + full > base + view.byteLength) return ask(pos + full, limit)
+  if (pos + full > base + view.byteLength) return pos + full
   if (view.getUint32(at + 20, true) !== 0 || view.getUint32(at + 28, true) !== 0) {
     throw damage(stream, pos, item, 'device number above 32 bits')
   }
   out.major = view.getUint32(at + 16, true)
   out.minor = view.getUint32(at + 24, true)
-  return finish(view, base, pos + full, limit, stream, out)
-}
-
-/** The entry ends at `end`: only the next entry or the table may follow. */
-function finish(view: DataView, base: number, end: number, limit: number, stream: string, out: EntryRecord): number {
-  out.itemEnd = end
-  if (end === limit) return 0
-  if (end + HEADER_SIZE > limit) throw cutOff(stream, end, 'item', end + HEADER_SIZE, limit)
-  if (end + HEADER_SIZE > base + view.byteLength) return ask(end + HEADER_SIZE, limit)
-  const next = itemOf(view.getInt32(end - base, true), view.getInt32(end - base + 4, true))
-  if (next !== ITEM_FILENAME && next !== ITEM_GOODBYE) throw misplaced(view, base, end, stream, 'FILENAME or GOODBYE')
+  out.itemEnd = pos + full
   return 0
-}
-
-function ask(needed: number, limit: number): number {
-  return Math.max(needed, Math.min(needed + AHEAD, limit))
 }
 
 function misplaced(view: DataView, base: number, pos: number, stream: string, expected: string): Error {

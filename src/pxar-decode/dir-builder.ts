@@ -31,12 +31,12 @@ export class DirBuilder {
     this.#names = new Uint8Array(allocate(capacity * USUAL_NAME, stream))
   }
 
-  /** Copies `bytes[start, end)`, the name of the next entry, and returns where it is in `names`. */
-  stageName(bytes: Uint8Array, start: number, end: number): number {
+  /** Copies bytes `[start, end)` of `view`, the name of the next entry, and returns where it is in `names`. */
+  stageName(view: DataView, start: number, end: number): number {
     const at = this.#nameBytes
     if (at + end - start > this.#names.length) this.#growNames(at + end - start)
     const names = this.#names
-    for (let from = start, to = at; from < end; from++, to++) names[to] = bytes[from]!
+    for (let from = start, to = at; from < end; from++, to++) names[to] = view.getUint8(from)
     return at
   }
 

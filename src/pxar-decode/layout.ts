@@ -3,6 +3,7 @@ import { viewOf } from '../bytes/le.js'
 import { damage } from './damage.js'
 import { decodeEntry, decodeHead } from './decode-entry.js'
 import type { EntryRecord } from './entry-record.js'
+import { HEADER_SIZE } from './format.js'
 
 /** What decoders below the archive need to know about it. */
 export interface ArchiveLayout {
@@ -24,7 +25,7 @@ export function peekChild(stream: ReadAt, fileOfs: number, limit: number, out: E
   let bytes = stream.peek(fileOfs, length)
   if (bytes === undefined) {
     // The window may only have crossed into a piece that is elsewhere: go step by step.
-    length = Math.min(16, length)
+    length = Math.min(HEADER_SIZE, length)
     bytes = stream.peek(fileOfs, length)
   }
   while (bytes !== undefined) {
@@ -53,7 +54,8 @@ export async function readHead(stream: ReadAt, entryOfs: number, limit: number, 
 
 /**
  * Calls `decode` with the bytes from `start` on, more and more of them, until it returns 0. It
- * returns the absolute offset it needs bytes up to, never above `limit`.
+ * returns the absolute offset it needs bytes up to at least, never above `limit`. Reads ahead
+ * freely, but what was not needed need not be readable.
  */
 export async function readGrowing(
   stream: ReadAt,
@@ -62,11 +64,21 @@ export async function readGrowing(
   first: number,
   decode: (view: DataView) => number,
 ): Promise<void> {
-  let length = Math.min(first, limit - start)
-  for (;;) {
-    const bytes = stream.peek(start, length) ?? (await stream.read(start, length))
-    const need = decode(viewOf(bytes))
-    if (need === 0) return
-    length = Math.max(need - start, Math.min(length * 2, limit - start))
+  let needed = Math.min(HEADER_SIZE, limit - start)
+  let length = Math.max(needed, Math.min(first, limit - start))
+  for (let ahead = true; ; ) {
+    let bytes = stream.peek(start, length)
+    try {
+      bytes ??= await stream.read(start, length)
+    } catch (error) {
+      if (length === needed) throw error
+      ahead = false
+      length = needed
+      continue
+    }
+    const end = decode(viewOf(bytes))
+    if (end === 0) return
+    needed = end - start
+    length = ahead ? Math.max(needed, Math.min(length * 2, limit - start)) : needed
   }
 }

@@ -6,9 +6,12 @@ import { decodeEntry } from './decode-entry.js'
 import { DirBuilder } from './dir-builder.js'
 import type { DirTable } from './dir-table.js'
 import { KIND_DIR, KIND_FILE, KIND_HARDLINK, createRecord, type EntryRecord } from './entry-record.js'
-import { HEADER_SIZE, ITEM_ENTRY, ITEM_FILENAME, ITEM_HARDLINK, MAX_NAME } from './format.js'
+import {
+  HEADER_SIZE, ITEM_DEVICE, ITEM_ENTRY, ITEM_FILENAME, ITEM_HARDLINK, ITEM_PAYLOAD, ITEM_PAYLOAD_REF, ITEM_SYMLINK, MAX_NAME,
+  itemOf,
+} from './format.js' // prettier-ignore
 import { checkNesting, readRows, readTail, type SortedRows, type TableSpan } from './goodbye.js'
-import { readChild, readHead, type ArchiveLayout } from './layout.js'
+import { readChild, readGrowing, readHead, type ArchiveLayout } from './layout.js'
 import { ProblemList } from './problems.js'
 import { hashName } from './siphash.js'
 import { TimeSlice } from './time-slice.js'
@@ -104,8 +107,8 @@ class DirReader {
             // Part of the window cannot be read: close in on that part.
             windowSize = Math.floor((until - start) / 2)
           } else {
-            this.#lose(i, error)
-            i = await this.#skipUnreadable(i)
+            // It may still be only what follows.
+            i = (await this.#takeAlone(i, HEADER_SIZE)) ? i + 1 : await this.#skipUnreadable(i)
           }
           continue
         }
@@ -133,8 +136,8 @@ class DirReader {
     const have = base + bytes.length
     let i = first
     while (i < count && fileOfs[i]! + HEADER_SIZE < have) {
-      if (!this.#take(i, view, bytes, base)) {
-        await this.#takeLong(i)
+      if (this.#take(i, view, base) !== 0) {
+        await this.#takeAlone(i, 2 * HEAD)
         return i + 1
       }
       i++
@@ -143,32 +146,15 @@ class DirReader {
     return i
   }
 
-  /** A child that goes on behind its window. */
-  async #takeLong(i: number): Promise<void> {
+  /** Takes child `i` by reads of its own, `first` bytes to begin with; false when they fail. */
+  async #takeAlone(i: number, first: number): Promise<boolean> {
     const start = this.#rows.fileOfs[i]!
-    let whole: Uint8Array | undefined
-    let length = 2 * HEAD
     try {
-      while (whole === undefined) {
-        const bytes = await this.#meta.read(start, Math.min(length, this.#span.end - start))
-        const need = this.#needOf(i, bytes, start)
-        if (need === 0) whole = bytes
-        else length = Math.max(need - start, length * 2)
-      }
+      await readGrowing(this.#meta, start, this.#span.end, first, (view) => this.#take(i, view, start))
+      return true
     } catch (error) {
       this.#lose(i, error)
-      return
-    }
-    this.#take(i, viewOf(whole), whole, start)
-  }
-
-  /** Bytes still missing to decode child `i`; 0 also for a damaged one. */
-  #needOf(i: number, bytes: Uint8Array, base: number): number {
-    try {
-      return decodeEntry(viewOf(bytes), base, this.#rows.fileOfs[i]!, this.#limitOf(i), this.#meta.name, this.#record)
-    } catch (error) {
-      if (isPbsfsError(error)) return 0
-      throw error
+      return false
     }
   }
 
@@ -183,23 +169,31 @@ class DirReader {
     return end
   }
 
-  /** Decodes child `i` and adds it, or reports it; false when the window ends too early. */
-  #take(i: number, view: DataView, bytes: Uint8Array, base: number): boolean {
+  /** Decodes child `i` and adds or reports it: 0, or the offset up to which bytes are needed. */
+  #take(i: number, view: DataView, base: number): number {
     const record = this.#record
     const start = this.#rows.fileOfs[i]!
     record.nameStart = record.nameEnd = 0
     try {
-      if (decodeEntry(view, base, start, this.#limitOf(i), this.#meta.name, record) !== 0) return false
-      this.#accept(i, bytes, base)
+      const need = decodeEntry(view, base, start, this.#limitOf(i), this.#meta.name, record)
+      if (need !== 0) return need
+      this.#accept(i, view, base)
     } catch (error) {
       if (!isPbsfsError(error)) throw error
-      const nameEnd = Math.min(record.nameEnd, record.nameStart + REPORTED_NAME)
-      this.#problems.add(start, error, record.nameEnd === 0 ? undefined : bytes.slice(record.nameStart - base, nameEnd - base))
+      this.#problems.add(start, error, this.#reportedName(view, base))
     }
-    return true
+    return 0
   }
 
-  #accept(i: number, bytes: Uint8Array, base: number): void {
+  /** The name in `#record`, as far as it was decoded and is in memory. */
+  #reportedName(view: DataView, base: number): Uint8Array | undefined {
+    const { nameStart, nameEnd } = this.#record
+    if (nameEnd === 0) return undefined
+    const length = Math.min(nameEnd - nameStart, REPORTED_NAME)
+    return new Uint8Array(view.buffer, view.byteOffset + nameStart - base, length).slice()
+  }
+
+  #accept(i: number, view: DataView, base: number): void {
     const { fileOfs, order, hashes, extents } = this.#rows
     const stream = this.#meta.name
     const record = this.#record
@@ -207,7 +201,7 @@ class DirReader {
     const row = order[i]!
     if (start < this.#cursor) throw damage(stream, start, ITEM_FILENAME, 'lies inside another entry', `from ${this.#cursor} on`, start)
     const length = record.nameEnd - record.nameStart
-    const at = this.#builder.stageName(bytes, record.nameStart - base, record.nameEnd - base)
+    const at = this.#builder.stageName(view, record.nameStart - base, record.nameEnd - base)
     hashName(this.#builder.names, at, at + length, this.#hash)
     if (this.#hash[0] !== hashes[row * 2] || this.#hash[1] !== hashes[row * 2 + 1]) {
       throw damage(stream, start, ITEM_FILENAME, 'the table has another hash for this name')
@@ -217,12 +211,26 @@ class DirReader {
     } else if ((!this.#layout.split || record.kind !== KIND_FILE) && record.itemEnd !== start + extents[row]!) {
       throw damage(stream, start, 'GOODBYE row', 'the extent is not that of the entry', record.itemEnd - start, extents[row])
     }
+    if (this.#layout.split) this.#checkFollowing(i, view, base)
     this.#cursor = record.kind === KIND_DIR ? record.end : record.itemEnd
     const index = this.#builder.add(record, length)
     if (record.kind === KIND_HARDLINK) {
       this.#linkIndex.push(index)
       this.#linkOwn.push(start)
       this.#linkTarget.push(record.linkTarget)
+    }
+  }
+
+  /** Where no other entry follows at once, something may: a second content or target is ambiguous. */
+  #checkFollowing(i: number, view: DataView, base: number): void {
+    const { count, fileOfs } = this.#rows
+    const { itemEnd, kind } = this.#record
+    const next = i + 1 < count ? fileOfs[i + 1]! : this.#span.start
+    const at = itemEnd - base
+    if (itemEnd === next || kind === KIND_DIR || at + HEADER_SIZE > view.byteLength) return
+    const item = itemOf(view.getInt32(at, true), view.getInt32(at + 4, true))
+    if (item === ITEM_PAYLOAD || item === ITEM_PAYLOAD_REF || item === ITEM_SYMLINK || item === ITEM_DEVICE) {
+      throw damage(this.#meta.name, itemEnd, item, 'an entry has ended here')
     }
   }
 
@@ -312,7 +320,7 @@ class DirReader {
     const { count, fileOfs } = this.#rows
     const start = fileOfs[i]!
     const next = i + 1 < count ? fileOfs[i + 1]! : this.#span.start
-    const length = Math.min(HEAD, next - start) + HEADER_SIZE
+    const length = Math.min(HEAD, next - start)
     if (this.#meta.peek(start, length) !== undefined) return undefined
     try {
       await this.#meta.read(start, length)
