@@ -50,7 +50,8 @@ export function decompressBounded(blob: Blob, payload: Uint8Array, maxSize: numb
     consumed += took
     if (pending === 0 && consumed === payload.length) break
     if (wrote === 0 && took === 0 && produced < out.length) {
-      throw new TruncatedError(`${blob.name}: compressed data ends early`, { ...blobFields(blob), offset: blob.headerSize + consumed })
+      const fields = { ...blobFields(blob), offset: blob.headerSize + consumed }
+      throw new TruncatedError(`${blob.name}: compressed data ends early`, fields)
     }
   }
   if (produced > maxSize) throw tooLong(blob, maxSize)
@@ -92,7 +93,8 @@ function explainFailure(blob: Blob, payload: Uint8Array, expected: number, cause
 }
 
 function emptyPayload(blob: Blob): TruncatedError {
-  return new TruncatedError(`${blob.name}: compressed blob without data`, { ...blobFields(blob), offset: blob.headerSize, actual: 0 })
+  const fields = { ...blobFields(blob), offset: blob.headerSize, actual: 0 }
+  return new TruncatedError(`${blob.name}: compressed blob without data`, fields)
 }
 
 /** `actual` undefined: more than expected, nobody counted how much. */

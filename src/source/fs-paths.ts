@@ -50,7 +50,9 @@ const SENTENCES: Readonly<Record<string, string>> = {
 }
 
 /** Whether trying again later can help. */
-const RETRYABLE = new Set(['EIO', 'ESTALE', 'EMFILE', 'ENFILE', 'ETIMEDOUT', 'EAGAIN', 'EINTR', 'ENODEV', 'EHOSTDOWN', 'ENOTCONN'])
+const RETRYABLE = new Set([
+  'EIO', 'ESTALE', 'EMFILE', 'ENFILE', 'ETIMEDOUT', 'EAGAIN', 'EINTR', 'ENODEV', 'EHOSTDOWN', 'ENOTCONN',
+]) // prettier-ignore
 
 /** What the file system said, as a SourceError that names path and operation. */
 export function fsError(error: unknown, operation: string, path: FsPath, fields: ErrorFields = {}): SourceError {
@@ -66,6 +68,11 @@ export function fsError(error: unknown, operation: string, path: FsPath, fields:
 export function sourceError(problem: string, operation: string, path: FsPath, code: string): SourceError {
   const shown = showPath(path)
   return new SourceError(`${shown}: ${problem}`, { path: shown, operation, code, retryable: false })
+}
+
+/** Something inside a datastore is a link: it is not followed, it could lead anywhere. */
+export function linkError(path: FsPath, remedy = ''): SourceError {
+  return sourceError(`is a symbolic link, which is not followed inside a datastore${remedy}`, 'open', path, 'ELOOP')
 }
 
 /** lstat; undefined when there is nothing (or when a parent is not a directory). */

@@ -3,7 +3,9 @@ import { ENCRYPTED_HEADER_SIZE, MAX_CHUNK_FILE_SIZE, PLAIN_HEADER_SIZE } from '.
 import { hex } from '../bytes/names.js'
 import { ChunkUnavailableError, IntegrityError, SourceError } from '../errors/errors.js'
 import type { ChunkSource, LocalSourceDescriptor } from './datastore.js'
-import { errorCode, fsError, joinPath, OPEN_FLAGS, OPEN_FLAGS_NOATIME, showPath, sourceError, statEntry, toFsPath, type FsPath } from './fs-paths.js'
+import {
+  errorCode, fsError, joinPath, linkError, OPEN_FLAGS, OPEN_FLAGS_NOATIME, showPath, sourceError, statEntry, toFsPath, type FsPath,
+} from './fs-paths.js' // prettier-ignore
 import { CHUNK_FOLDER } from './names.js'
 import { readFully, shrank, statOpen } from './read-file.js'
 import { looksLikeS3Cache } from './s3-cache.js'
@@ -75,12 +77,7 @@ export class LocalChunks implements ChunkSource {
       const stats = lstatSync(path, { throwIfNoEntry: false })
       if (stats === undefined) return false
       if (stats.isDirectory()) return true
-      throw sourceError(
-        stats.isSymbolicLink() ? 'is a symbolic link, which is not followed inside a datastore' : 'not a directory',
-        'open',
-        path,
-        stats.isSymbolicLink() ? 'ELOOP' : 'ENOTDIR',
-      )
+      throw stats.isSymbolicLink() ? linkError(path) : sourceError('not a directory', 'open', path, 'ENOTDIR')
     } catch (error) {
       throw error instanceof SourceError ? error : this.#explain(error, path, name)
     }
@@ -122,7 +119,8 @@ export class LocalChunks implements ChunkSource {
     if (code !== 'EACCES') return fsError(error, 'open', path, { digest })
     const shown = showPath(path)
     return new SourceError(
-      `${shown}: permission denied. Chunks are readable by user and group "backup" only (uid and gid 34): run as root or as backup, or join the group`,
+      `${shown}: permission denied. Chunks are readable by user and group "backup" only (uid and gid 34): ` +
+        'run as root or as backup, or join the group',
       { path: shown, operation: 'open', code, retryable: false, digest },
       { cause: error },
     )
@@ -144,7 +142,8 @@ export class LocalChunks implements ChunkSource {
     }
     const bad = this.#findBadCopy(path)
     if (bad !== undefined) {
-      return new ChunkUnavailableError(`chunk ${digest} was found damaged by the server and set aside as ${bad}`, { ...fields, bad })
+      const problem = `chunk ${digest} was found damaged by the server and set aside as ${bad}`
+      return new ChunkUnavailableError(problem, { ...fields, bad })
     }
     if (this.#isS3Cache()) return this.#evicted(path, digest)
     return new ChunkUnavailableError(`chunk ${digest} is missing in ${showPath(this.#base)}`, fields)

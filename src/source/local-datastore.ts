@@ -7,9 +7,12 @@ import type {
   Datastore, FileStamp, GroupInfo, GroupRef, Listing, LocalSourceDescriptor, Namespace,
   Skipped, SnapshotEntry, SnapshotFile, SnapshotInfo, SnapshotManifest, SnapshotRef, StoreInfo,
 } from './datastore.js' // prettier-ignore
-import { errorCode, fsError, joinPath, showPath, sourceError, statEntry, toFsPath, type FsPath } from './fs-paths.js'
+import { errorCode, fsError, joinPath, linkError, showPath, sourceError, statEntry, toFsPath, type FsPath } from './fs-paths.js'
 import { MAX_MANIFEST_SIZE, parseManifest, type Manifest } from './manifest.js'
-import { BACKUP_TYPES, CHUNK_FOLDER, CLIENT_LOG_NAME, compareIds, isArchiveFileName, isSafeId, MANIFEST_NAME, MAX_NAMESPACE_DEPTH, MAX_NAMESPACE_LENGTH } from './names.js' // prettier-ignore
+import {
+  BACKUP_TYPES, CHUNK_FOLDER, CLIENT_LOG_NAME, compareIds, isArchiveFileName, isSafeId, MANIFEST_NAME,
+  MAX_NAMESPACE_DEPTH, MAX_NAMESPACE_LENGTH,
+} from './names.js' // prettier-ignore
 import { readRegularFile } from './read-file.js'
 import { looksLikeS3Cache, S3_CACHE_REMARK } from './s3-cache.js'
 import { isCanonicalSnapshotTime, parseSnapshotTime } from './snapshot-time.js'
@@ -45,7 +48,7 @@ export function openLocalDatastore(path: string | Uint8Array, options: LocalStor
     throw sourceError(`not a datastore: it has no folder ${CHUNK_FOLDER}`, 'open', base, 'ENOENT')
   }
   if (chunks.isSymbolicLink()) {
-    throw sourceError('is a symbolic link, which is not followed inside a datastore (mount it there with mount --bind)', 'open', folder, 'ELOOP')
+    throw linkError(folder, ' (put what it points to there with mount --bind)')
   }
   if (!chunks.isDirectory()) throw sourceError('not a directory, so this is no datastore', 'open', folder, 'ENOTDIR')
   return new LocalDatastore(base, options)
@@ -74,8 +77,9 @@ export class LocalDatastore implements Datastore {
     try {
       accessSync(folder, constants.R_OK | constants.X_OK)
     } catch (error) {
-      const hint = errorCode(error) === 'EACCES' ? ': readable by user and group "backup" only (uid and gid 34), run as root or as backup' : ''
-      remarks.push(`${showPath(folder)} cannot be read (${errorCode(error)})${hint}. Names and sizes can be seen, contents cannot.`)
+      const code = errorCode(error)
+      const hint = code === 'EACCES' ? ': readable by user and group "backup" only (uid and gid 34)' : ''
+      remarks.push(`${showPath(folder)} cannot be read (${code})${hint}. Names and sizes can be seen, contents cannot.`)
     }
     return { path: showPath(this.#base), s3Cache: this.#s3Cache, remarks }
   }
@@ -190,7 +194,8 @@ export class LocalDatastore implements Datastore {
   async readFile(snapshot: SnapshotRef, name: string, maxBytes: number = MAX_BLOB_FILE_SIZE): Promise<Uint8Array> {
     const folder = snapshotPath(snapshot)
     if (!isArchiveFileName(name)) {
-      throw new FormatError(`${folder}/${escapeName(name)}: not the name of an archive`, { stream: folder, actual: escapeName(name) })
+      const shown = escapeName(name)
+      throw new FormatError(`${folder}/${shown}: not the name of an archive`, { stream: folder, actual: shown })
     }
     requireFolders(this.#base, folder)
     return readRegularFile(joinPath(this.#base, `${folder}/${name}`), maxBytes).bytes
@@ -244,7 +249,9 @@ function stampOf(stats: Stats): FileStamp {
 function comparePlace(manifest: Manifest, { group, time }: SnapshotRef): string[] {
   const warnings: string[] = []
   if (!isCanonicalSnapshotTime(time)) warnings.push(`folder name ${time} is not the usual form of its time`)
-  if (manifest.backupTime !== parseSnapshotTime(time)) warnings.push(`manifest is of time ${manifest.backupTime}, the folder is ${time}`)
+  if (manifest.backupTime !== parseSnapshotTime(time)) {
+    warnings.push(`manifest is of time ${manifest.backupTime}, the folder is ${time}`)
+  }
   if (manifest.backupType !== group.type || manifest.backupId !== group.id) {
     const says = escapeName(`${manifest.backupType}/${manifest.backupId}`.slice(0, 300))
     warnings.push(`manifest is of ${says}, the folder is ${group.type}/${group.id}`)

@@ -14,7 +14,7 @@ export class PlainFileStream implements ReadAt {
   readonly size: number
   readonly #path: FsPath
   readonly #file: FileHandle
-  /** By block number, the most recently used last. */
+  /** By block number, the most recently read last. Blocks are never written to again. */
   readonly #blocks = new Map<number, Uint8Array>()
   readonly #loading = new Map<number, Promise<Uint8Array>>()
 
@@ -52,7 +52,7 @@ export class PlainFileStream implements ReadAt {
     for (let done = 0; done < length; ) {
       const at = offset + done
       const number = Math.floor(at / BLOCK_SIZE)
-      const block = this.#blocks.get(number) ?? (await this.#load(number))
+      const block = this.#touch(number) ?? (await this.#load(number))
       const from = at - number * BLOCK_SIZE
       const part = block.subarray(from, Math.min(block.length, from + length - done))
       out.set(part, done)
@@ -65,6 +65,14 @@ export class PlainFileStream implements ReadAt {
     await Promise.allSettled(this.#loading.values())
     this.#blocks.clear()
     await this.#file.close()
+  }
+
+  #touch(number: number): Uint8Array | undefined {
+    const block = this.#blocks.get(number)
+    if (block === undefined) return undefined
+    this.#blocks.delete(number)
+    this.#blocks.set(number, block)
+    return block
   }
 
   #load(number: number): Promise<Uint8Array> {

@@ -1,8 +1,10 @@
-import { open, realpath, stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import type { Stats } from 'node:fs'
 import { bytesOfKey, escapeName, keyOf } from '../bytes/names.js'
 import { SourceError, UsageError } from '../errors/errors.js'
-import { DEFAULT_CONFIG_DIR, isStoreName, maintenanceProblem, readDatastoreConfig, type ConfiguredStore } from './datastore-config.js'
+import {
+  DEFAULT_CONFIG_DIR, isStoreName, maintenanceProblem, readDatastoreConfig, type ConfiguredStore,
+} from './datastore-config.js' // prettier-ignore
 import { errorCode, fsError, joinPath, showPath, sourceError, statEntry, toFsPath, type FsPath } from './fs-paths.js'
 import { CHUNK_FOLDER } from './names.js'
 import { parseInside, parseSelector, type Selector, type SourceText } from './source-string.js'
@@ -80,11 +82,13 @@ function resolveStoreName(given: FsPath, source: SourceText, configDir: string):
   const store = stores.find((candidate) => candidate.name === name)
   if (store === undefined) {
     const known = stores.length === 0 ? '' : ` (configured here: ${stores.map((known) => known.name).join(', ')})`
-    throw sourceError(`no such file or directory, and no datastore of that name is configured on this host${known}`, 'open', given, 'ENOENT')
+    const problem = `no such file or directory, and no datastore of that name is configured on this host${known}`
+    throw sourceError(problem, 'open', given, 'ENOENT')
   }
   const selector = source.selector === undefined ? { ns: [] } : parseSelector(source.selector)
   if (store.backingDevice !== undefined && statEntry(joinPath(store.path, CHUNK_FOLDER)) === undefined) {
-    throw sourceError(`the removable datastore ${name} (device ${store.backingDevice}) is not mounted`, 'open', store.path, 'ENODEV')
+    const problem = `the removable datastore ${name} (device ${store.backingDevice}) is not mounted`
+    throw sourceError(problem, 'open', store.path, 'ENODEV')
   }
   return openStoreSource(store.path, selector, store)
 }
@@ -103,7 +107,9 @@ function openStoreSource(path: FsPath, selector: Selector, configured: Configure
 async function resolveArchive(path: FsPath, source: SourceText, payloadInput?: Uint8Array): Promise<ArchiveSource | undefined> {
   const name = keyOf(Buffer.from(path))
   const inside = source.selector === undefined ? Buffer.alloc(0) : parseInside(stripColon(source.selector))
-  const archive = (...files: FsPath[]): ArchiveSource => ({ kind: 'archive', files, inside: inside.length === 0 ? undefined : inside })
+  const archive = (...files: FsPath[]): ArchiveSource => {
+    return { kind: 'archive', files, inside: inside.length === 0 ? undefined : inside }
+  }
   if (name.endsWith('.ppxar')) {
     throw new UsageError(`${showPath(path)} is the payload half of an archive: give the .mpxar that belongs to it`)
   }
@@ -111,10 +117,11 @@ async function resolveArchive(path: FsPath, source: SourceText, payloadInput?: U
   if (!name.endsWith('.mpxar')) return undefined
   const payload = toFsPath(payloadInput ?? bytesOfKey(name.slice(0, -'.mpxar'.length) + '.ppxar'))
   try {
-    await (await open(payload)).close()
+    await stat(payload)
   } catch (error) {
     const cause = fsError(error, 'open', payload)
-    throw new SourceError(`${cause.message}. It should be the payload of ${showPath(path)} (say where with --payload-input)`, cause.fields, { cause })
+    const hint = `It should be the payload of ${showPath(path)} (say where with --payload-input)`
+    throw new SourceError(`${cause.message}. ${hint}`, cause.fields, { cause })
   }
   return archive(path, toFsPath(await realpath(payload, 'buffer')))
 }
@@ -146,10 +153,12 @@ function joinSelectors(relative: string, selector: Buffer | undefined): Selector
 function notInStore(path: FsPath, isFile: boolean): Error {
   const shown = showPath(path)
   if (isFile && /\.(?:fidx|didx)$/.test(shown)) {
-    return new UsageError(`${shown} only lists chunks, and there is no datastore around it (no folder above has ${CHUNK_FOLDER})`)
+    const problem = `there is no datastore around it (no folder above has ${CHUNK_FOLDER})`
+    return new UsageError(`${shown} only lists chunks, and ${problem}`)
   }
   if (isFile) return new UsageError(`${shown} is neither a pxar archive nor a file of a datastore`)
-  return sourceError(`not a datastore, nor inside one: neither it nor a folder above has ${CHUNK_FOLDER}`, 'open', path, 'ENOENT')
+  const problem = `not a datastore, nor inside one: neither it nor a folder above has ${CHUNK_FOLDER}`
+  return sourceError(problem, 'open', path, 'ENOENT')
 }
 
 /** The configuration is for root and backup only: when it cannot be read, it is as if there were none. */

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { bytesOfKey, escapeName, keyOf } from '../bytes/names.js'
 import { FormatError } from '../errors/errors.js'
 import type { GroupRef, Namespace, Skipped, SnapshotRef } from './datastore.js'
-import { errorCode, fsError, joinPath, sourceError, statEntry, type FsPath } from './fs-paths.js'
+import { errorCode, fsError, joinPath, linkError, sourceError, statEntry, type FsPath } from './fs-paths.js'
 import { isSafeId, MAX_NAMESPACE_DEPTH, MAX_NAMESPACE_LENGTH } from './names.js'
 import { parseSnapshotTime } from './snapshot-time.js'
 
@@ -45,9 +45,7 @@ export function requireFolders(base: FsPath, relative: string): void {
     const stats = statEntry(path)
     if (stats === undefined) throw sourceError('no such file or directory', 'open', path, 'ENOENT')
     if (!stats.isDirectory()) {
-      if (stats.isSymbolicLink()) {
-        throw sourceError('is a symbolic link, which is not followed inside a datastore', 'open', path, 'ELOOP')
-      }
+      if (stats.isSymbolicLink()) throw linkError(path)
       throw sourceError('not a directory', 'open', path, 'ENOTDIR')
     }
     if (end < 0) return

@@ -205,7 +205,8 @@ export class StoreThread implements Datastore {
 }
 
 function threadFailure(cause: Error): SourceError {
-  return new SourceError(`the thread that reads the datastore failed: ${cause.message}`, { operation: 'thread', retryable: false }, { cause })
+  const message = `the thread that reads the datastore failed: ${cause.message}`
+  return new SourceError(message, { operation: 'thread', retryable: false }, { cause })
 }
 
 /** What a call is about, for people. */
