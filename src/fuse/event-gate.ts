@@ -45,6 +45,7 @@ export class EventGate {
   readonly #pollfds = Buffer.allocUnsafeSlow(2 * POLLFD_SIZE).fill(0)
   /** False: the event loop could not be found, use `waitAsync`. */
   readonly canBlock: boolean
+  readonly #drained = Buffer.allocUnsafeSlow(WAKE_MESSAGE.length)
   #events = -1
   #timers = false
   #closed = false
@@ -121,6 +122,7 @@ export class EventGate {
     if (this.#closed) return
     const result = await libc().pollAsync(this.#pollfds, 2, IDLE_POLL_MS)
     if (result < 0 && result !== -EINTR) throw systemError('poll', result, 'the FUSE device')
+    if ((this.#ready() & LOOP) !== 0) libc().read(this.#wakeFd, this.#drained, this.#drained.length)
   }
 
   /** Ends a wait at once. From another thread: write WAKE_MESSAGE to `wakeFd`. */

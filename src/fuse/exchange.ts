@@ -192,7 +192,7 @@ export class Exchange {
 
   #count(request: PendingRequest, errno: number, length: number): void {
     const ms = performance.now() - request.arrivedMs
-    this.stats.finish(request.opcode, ms, errno)
+    this.stats.finish(request.opcode, ms, errno, length)
     if (this.options.traceRequests) {
       this.log.debug('request', { ...this.#fields(request), ms: Math.round(ms * 1000) / 1000, errno, bytes: length })
     }

@@ -4,7 +4,7 @@ import type { Tree } from '../tree/tree.js'
 import { openDevice, type FuseDevice } from './device.js'
 import { Dispatcher } from './dispatch.js'
 import { ERRNO } from './errno.js'
-import { DEVICE, EventGate } from './event-gate.js'
+import { DEVICE, EventGate, type EventGateOptions } from './event-gate.js'
 import { Exchange } from './exchange.js'
 import { errnoName, setNonblocking } from './libc.js'
 import { DEFAULT_SESSION_OPTIONS, type SessionOptions } from './options.js'
@@ -31,6 +31,7 @@ export interface FuseSessionParts {
   readonly tree: Tree
   readonly options?: Partial<SessionOptions> | undefined
   readonly log?: Log | undefined
+  readonly gate?: EventGateOptions | undefined
   /** Called once, when the kernel and this program agreed on a protocol. */
   readonly onReady?: ((negotiated: Negotiated) => void) | undefined
 }
@@ -40,6 +41,7 @@ export interface SessionStats {
   readonly waiting: number
   readonly malformed: number
   readonly rejectedReplies: number
+  readonly bytesRead: number
 }
 
 /**
@@ -49,7 +51,7 @@ export interface SessionStats {
  */
 export class FuseSession {
   readonly #fd: number
-  readonly #options: SessionOptions
+  readonly #gateOptions: EventGateOptions
   readonly #exchange: Exchange
   readonly #dispatcher: Dispatcher
   readonly #device: FuseDevice
@@ -63,10 +65,11 @@ export class FuseSession {
 
   constructor(parts: FuseSessionParts) {
     this.#fd = parts.fd
-    this.#options = { ...DEFAULT_SESSION_OPTIONS, ...parts.options }
+    const options: SessionOptions = { ...DEFAULT_SESSION_OPTIONS, ...parts.options }
+    this.#gateOptions = { spinUs: options.spinUs, ...parts.gate }
     this.#log = parts.log ?? silentLog
     this.#device = openDevice(parts.fd)
-    this.#exchange = new Exchange(this.#device, parts.tree, this.#options, this.#log)
+    this.#exchange = new Exchange(this.#device, parts.tree, options, this.#log)
     this.#dispatcher = new Dispatcher(this.#exchange)
     this.#onReady = parts.onReady
   }
@@ -74,7 +77,7 @@ export class FuseSession {
   /** Runs until the mount ends or `stop` is called. Rejects with MountError when the kernel is too old. */
   async run(): Promise<SessionEnd> {
     setNonblocking(this.#fd)
-    const gate = await EventGate.open(this.#fd, { spinUs: this.#options.spinUs })
+    const gate = await EventGate.open(this.#fd, this.#gateOptions)
     this.#gate = gate
     try {
       if (gate.canBlock) {
@@ -105,7 +108,7 @@ export class FuseSession {
 
   stats(): SessionStats {
     const { stats, waiting } = this.#exchange
-    return { opcodes: stats.toArray(), waiting, malformed: stats.malformed, rejectedReplies: stats.rejectedReplies }
+    return { opcodes: stats.toArray(), waiting, malformed: stats.malformed, rejectedReplies: stats.rejectedReplies, bytesRead: stats.bytesRead }
   }
 
   /**

@@ -278,7 +278,7 @@ describe('failures', () => {
         throw error
       }
       const sync = (await kernel.ask('GETATTR', 2, Buffer.alloc(16))).errno
-      tree.getattr = () => Promise.reject(error as Error)
+      tree.getattr = () => Promise.reject(error)
       expect((await kernel.ask('GETATTR', 2, Buffer.alloc(16))).errno).toBe(sync)
       return sync
     }

@@ -15,6 +15,7 @@ export interface ChildSetup {
   readonly session?: Record<string, unknown>
   readonly delayMs?: number
   readonly manyFiles?: number
+  readonly slowWaiting?: boolean
 }
 
 const setup = JSON.parse(process.argv[2] ?? '{}') as ChildSetup
@@ -53,6 +54,10 @@ const tree = new FakeTree(
   setup.delayMs,
 )
 
+// A name whose lookup is never answered.
+const lookup = tree.lookup.bind(tree)
+tree.lookup = (parent, name) => (Buffer.from(name).toString() === 'stuck' ? new Promise(() => {}) : lookup(parent, name))
+
 const log = (level: string) => (message: string, fields?: object) => {
   process.stderr.write(`${level}: ${message} ${JSON.stringify(fields ?? {})}\n`)
 }
@@ -65,6 +70,7 @@ const session = new FuseSession({
   fd: mounted.fd,
   tree,
   options: setup.session,
+  gate: { forceFallback: setup.slowWaiting === true },
   log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
   onReady: () => {
     raiseReadahead(mounted.mountpoint)
