@@ -55,6 +55,7 @@ export class ChunkStream implements ReadAt {
   }
 
   peek(offset: number, length: number): Uint8Array | undefined {
+    if (offset + length > this.size) return undefined
     const i = this.#chunkAt(offset)
     const from = offset - this.#index.startOf(i)
     const to = from + length

@@ -17,7 +17,13 @@ export class NodeRegistry {
   readonly #byIdentity = new Map<string, VirtualNode>()
   readonly #byId = new Map<string, VirtualNode>()
   readonly #identities = new Map<VirtualNode, string>()
+  readonly #now: () => number
   readonly #retired: { readonly node: VirtualNode; readonly at: number }[] = []
+
+  /** `now`: a clock in milliseconds. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now
+  }
 
   /** The node of that identity, made when it is not there. */
   intern<T extends VirtualNode>(identity: string, make: (id: NodeId) => T): T {
@@ -52,7 +58,7 @@ export class NodeRegistry {
    * the answer to a lookup may be on its way.
    */
   retire(node: VirtualNode): void {
-    const now = performance.now()
+    const now = this.#now()
     this.#retired.push({ node, at: now })
     while (this.#retired.length > 0 && now - this.#retired[0]!.at > GRACE_MS) {
       const old = this.#retired.shift()!
