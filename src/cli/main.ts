@@ -29,7 +29,17 @@ async function hint(args: readonly string[]): Promise<string> {
 
 async function run(given: readonly string[], output: Output, early: WaitingDaemon | undefined): Promise<number> {
   let daemon = early
+  const takeDaemon = () => {
+    const taken = daemon
+    daemon = undefined
+    return taken
+  }
+  const context = { output, env: process.env, takeDaemon }
   try {
+    if (isPlainMount(given)) {
+      const [{ mount }, { plainMountArguments }] = await Promise.all([import('./actions/mount.js'), import('./mount-arguments.js')])
+      return await mount(plainMountArguments(given.slice(1)), context)
+    }
     const [{ parseCommandLine }, { commandNames }, { asMountCommand }, { readVersion }] = await Promise.all([
       import('./program.js'),
       import('./commands/commands.js'),
@@ -42,15 +52,15 @@ async function run(given: readonly string[], output: Output, early: WaitingDaemo
       output.out(parsed.help)
       return EXIT.ok
     }
-    const takeDaemon = () => {
-      const taken = daemon
-      daemon = undefined
-      return taken
-    }
-    return await parsed.action({ output, env: process.env, takeDaemon })
+    return await parsed.action(context)
   } finally {
     daemon?.dismiss()
   }
+}
+
+/** `mount SOURCE MOUNTPOINT` and nothing else needs no parser, whose loading takes longer than the mount. */
+function isPlainMount(args: readonly string[]): boolean {
+  return args.length === 3 && args[0] === 'mount' && args.every((arg) => arg !== '' && !arg.startsWith('-'))
 }
 
 /** Arguments that mean that no daemon will be needed; a wrong guess only costs time. */

@@ -1,6 +1,12 @@
-import { exitNow } from './exit-now.js'
-import { findSource } from './find-source.js'
-import { kernelMountTable } from './kernel-mount-table.js'
-import { runDaemon } from './run-daemon.js'
+import { openSession } from './session.js'
 
-await runDaemon({ table: kernelMountTable, findSource, exitNow })
+// The thread and this module's other imports load at the same time.
+const session = openSession()
+const [{ exitNow }, { findSource }, { kernelMountTable }, { runDaemon }] = await Promise.all([
+  import('./exit-now.js'),
+  import('./find-source.js'),
+  import('./kernel-mount-table.js'),
+  import('./run-daemon.js'),
+])
+
+await runDaemon({ table: kernelMountTable, session, findSource, exitNow })

@@ -3,8 +3,9 @@ import type { LogLevel } from './log-level.js'
 import type { MountConfig } from './mount-config.js'
 import type { SessionStatus } from './status.js'
 
-/** What the session thread is started with. */
-export interface SessionWorkerData {
+/** The first message to the session thread: what it shall serve. */
+export interface SessionStart {
+  readonly type: 'start'
   /** The mounted FUSE channel; -1 for a driver that mounts by itself. */
   readonly fd: number
   /** Hex, canonical. */
@@ -23,5 +24,5 @@ export type FromSession =
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields?: ErrorFields }
   | { readonly type: 'status'; readonly id: number; readonly status: SessionStatus }
 
-/** Main thread to session thread. `stop`: leave the device at once, mounted or not. */
+/** Main thread to session thread, after the start. `stop`: leave the device at once, mounted or not. */
 export type ToSession = { readonly type: 'status'; readonly id: number } | { readonly type: 'stop' }

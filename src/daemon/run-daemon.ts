@@ -1,4 +1,4 @@
-import { closeSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, createReadStream, writeSync } from 'node:fs'
 import { AbortedError, toPlainError } from '../errors/errors.js'
 import { parseMountConfig } from './mount-config.js'
 import { serveMount, type ServeParts } from './serve-mount.js'
@@ -27,12 +27,18 @@ function report(message: StartReport): void {
  * Ends the process: 0 when the mount came to a good end or the starter knows why there is none.
  */
 export async function runDaemon(parts: DaemonParts): Promise<void> {
-  const text = readFileSync(0, 'utf8')
-  if (text === '') return
+  const text = await readStdin()
+  if (text === '') parts.exitNow(0)
   const log = adoptStartLog()
   const told = await serve(text, log, parts)
   if (told) removeStartLog(log)
   parts.exitNow(told ? 0 : 1)
+}
+
+async function readStdin(): Promise<string> {
+  let text = ''
+  for await (const chunk of createReadStream('', { fd: 0, encoding: 'utf8', autoClose: false })) text += chunk as string
+  return text
 }
 
 async function serve(text: string, stderrFile: string | undefined, parts: DaemonParts): Promise<boolean> {

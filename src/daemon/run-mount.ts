@@ -6,7 +6,7 @@ import { openControlSocket, type ControlSocket } from './control-socket.js'
 import { removeLeftovers } from './find-mounts.js'
 import { describeHolders, findHolders } from './holders.js'
 import type { DaemonLog } from './log.js'
-import type { SessionEnd, SessionWorkerData } from './messages.js'
+import type { SessionEnd } from './messages.js'
 import { decodeBytes, type MountConfig } from './mount-config.js'
 import { findMount, type MountedPlace, type MountTable } from './mount-table.js'
 import { prepareMountpoint, type Prepared } from './preflight.js'
@@ -39,7 +39,8 @@ export interface MountParts {
   readonly log: DaemonLog
   /** Where the log goes, for people. */
   readonly logName: string
-  startSession(data: SessionWorkerData): Session
+  /** Its thread runs and waits for what to serve. */
+  readonly session: Session
   /** Where SOURCE is; rejects with what is wrong with it. */
   findSource(config: MountConfig): Promise<FoundSource>
   /** The mount answers. */
@@ -97,7 +98,6 @@ class ServedMount {
   #detached = false
   readonly #onSignal = (signal: NodeJS.Signals) => this.#handleSignal(signal)
   #signals = 0
-  #session: Session | undefined
   #socket: ControlSocket | undefined
   #folder: string | undefined
   #started = new Date()
@@ -120,8 +120,8 @@ class ServedMount {
     const { fd } = mounts ? await table.mount(request) : { fd: MOUNTS_ITSELF }
     this.#findPlace()
     if (this.#signals > 0) return { clean: true, reason: 'stopped' }
-    const session = this.#parts.startSession({ fd, mountpoint: this.#mountpoint.toString('hex'), config: this.#config })
-    this.#session = session
+    const { session } = this.#parts
+    session.start({ fd, mountpoint: this.#mountpoint.toString('hex'), config: this.#config })
     const aborted = new Promise<SessionEnd>((resolve) => (this.#abort = () => resolve('aborted')))
     try {
       await Promise.race([session.ready, aborted])
@@ -153,7 +153,7 @@ class ServedMount {
       })
       await withTimeout(gone, LAST_UNMOUNT_TIMEOUT_MS)
     }
-    await this.#session?.terminate(ABORT_TIMEOUT_MS)
+    await this.#parts.session.terminate(ABORT_TIMEOUT_MS)
     await this.#socket?.close()
     if (this.#folder !== undefined) removeRecord(this.#folder, process.pid)
     if (this.#prepared.created) removeFolder(this.#mountpoint)
@@ -173,7 +173,7 @@ class ServedMount {
     if (this.#signals > 1) return this.#cutOff(signal)
     this.#parts.log.info('unmounting', { signal })
     // Whoever mounted unmounts; we can only hang up.
-    if (this.#prepared.inherited) return this.#session?.stop()
+    if (this.#prepared.inherited) return this.#parts.session.stop()
     this.#unmount().catch((error: unknown) => {
       this.#parts.log.error('cannot unmount', { message: String(error) })
       this.#cutOff(signal)
@@ -201,7 +201,7 @@ class ServedMount {
   #cutOff(signal: NodeJS.Signals): void {
     this.#parts.log.warn('cutting off everybody who still uses the mount', { signal })
     if (this.#place !== undefined) this.#parts.table.abort(this.#place.minor)
-    this.#session?.stop()
+    this.#parts.session.stop()
     setTimeout(() => this.#abort?.(), ABORT_TIMEOUT_MS)
   }
 
@@ -228,7 +228,7 @@ class ServedMount {
   }
 
   async #status(): Promise<MountStatus> {
-    const session = await this.#session?.status(STATUS_TIMEOUT_MS)
+    const session = await this.#parts.session.status(STATUS_TIMEOUT_MS)
     return {
       mountpoint: escapeName(this.#mountpoint),
       source: this.#source,

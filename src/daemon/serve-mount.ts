@@ -1,11 +1,11 @@
 import { escapeName } from '../bytes/names.js'
 import type { FoundSource } from './find-source.js'
 import { createLog, openLogFile, stderrTarget, type DaemonLog } from './log.js'
-import type { SessionEnd, SessionWorkerData } from './messages.js'
+import type { SessionEnd } from './messages.js'
 import { decodeBytes, type MountConfig } from './mount-config.js'
 import type { MountTable } from './mount-table.js'
 import { runMount, type ReadyReport, type SignalSource } from './run-mount.js'
-import { startSession, type Session } from './session.js'
+import type { Session } from './session.js'
 import { withTimeout } from './with-timeout.js'
 
 /** While the process fails at large, the orderly way out gets this long. */
@@ -14,7 +14,8 @@ const EMERGENCY_TIMEOUT_MS = 5_000
 export interface ServeParts {
   readonly table: MountTable
   readonly findSource: (config: MountConfig) => Promise<FoundSource>
-  readonly startSession?: (data: SessionWorkerData, log: DaemonLog) => Session
+  /** Made early, so that its thread loads while other things are looked at. */
+  readonly session: Session
   readonly exitNow: (code: number) => never
   /** Path of the file in the runtime folder that stderr leads to; undefined: a terminal or pipe. */
   readonly stderrFile: string | undefined
@@ -29,6 +30,7 @@ export interface ServeParts {
  */
 export async function serveMount(config: MountConfig, parts: ServeParts): Promise<{ clean: boolean; reason: SessionEnd }> {
   const { log, name } = openConfiguredLog(config, parts.stderrFile)
+  parts.session.logTo(log)
   let leave: (() => Promise<void>) | undefined
   let isReady = false
   const onBug = (error: unknown) => {
@@ -43,7 +45,7 @@ export async function serveMount(config: MountConfig, parts: ServeParts): Promis
       logName: name,
       signals: parts.signals ?? process,
       findSource: parts.findSource,
-      startSession: (data) => (parts.startSession ?? startSession)(data, log),
+      session: parts.session,
       onEmergency: (action) => (leave = action),
       onReady: (report) => {
         isReady = true

@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort } from 'node:worker_threads'
 import { openTree, type OpenTree } from '../app/open-tree.js'
 import { ProblemLog } from '../app/problem-log.js'
 import { toPlainError, type ErrorFields } from '../errors/errors.js'
@@ -8,7 +8,7 @@ import { raiseReadahead } from '../fuse/readahead.js'
 import { FuseSession } from '../fuse/session.js'
 import { resolveSource } from '../source/resolve-source.js'
 import { parseSource } from '../source/source-string.js'
-import type { FromSession, SessionWorkerData, ToSession } from './messages.js'
+import type { FromSession, SessionStart, ToSession } from './messages.js'
 import { decodeBytes, type MountConfig } from './mount-config.js'
 import type { SessionStatus } from './status.js'
 
@@ -17,7 +17,8 @@ import type { SessionStatus } from './status.js'
  * main thread owns the mount; this one only ever sees the device.
  */
 const port = parentPort!
-const { fd, mountpoint, config } = workerData as SessionWorkerData
+// The thread is started before there is anything to mount: its modules are loaded by then.
+const { fd, mountpoint, config } = await new Promise<SessionStart>((resolve) => port.once('message', resolve))
 const problems = new ProblemLog()
 let session: FuseSession | undefined
 let opened: OpenTree | undefined

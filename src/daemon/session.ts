@@ -1,12 +1,15 @@
 import { Worker } from 'node:worker_threads'
 import { fromPlainError, MountError } from '../errors/errors.js'
-import type { FromSession, SessionEnd, SessionWorkerData, ToSession } from './messages.js'
+import type { FromSession, SessionEnd, SessionStart, ToSession } from './messages.js'
 import type { DaemonLog } from './log.js'
 import { withTimeout } from './with-timeout.js'
 import { isSessionStatus, type SessionStatus } from './status.js'
 
 /** The session thread as the main thread sees it. */
 export interface Session {
+  logTo(log: DaemonLog): void
+  /** Once: what to serve. */
+  start(data: Omit<SessionStart, 'type'>): void
   /** The mount answers. Rejects with what kept it from that. */
   readonly ready: Promise<void>
   /** The channel is closed. Rejects when the thread failed; after that nobody serves the mount. */
@@ -21,16 +24,22 @@ export interface Session {
 
 export const sessionScript = new URL('./session-thread.js', import.meta.url)
 
-export function startSession(data: SessionWorkerData, log: DaemonLog, script: URL = sessionScript): Session {
+/**
+ * Starts the thread, which loads its modules and waits for `start`; so it can be called before it
+ * is known what will be mounted. What it logs before `logTo` is kept for then.
+ */
+export function openSession(script: URL = sessionScript): Session {
   const ready = deferred<void>()
   const ended = deferred<SessionEnd>()
   const exited = deferred<void>()
   const questions = new Map<number, (status: SessionStatus | undefined) => void>()
+  const early: Extract<FromSession, { type: 'log' }>[] = []
+  let log: DaemonLog | undefined
   let lastId = 0
   let terminated: Promise<boolean> | undefined
 
-  const worker = new Worker(script, { workerData: data, name: 'pbsfs-session' })
-  const send = (message: ToSession) => worker.postMessage(message)
+  const worker = new Worker(script, { name: 'pbsfs-session' })
+  const send = (message: ToSession | SessionStart) => worker.postMessage(message)
   const fail = (error: unknown) => {
     ready.reject(error)
     ended.reject(error)
@@ -46,7 +55,7 @@ export function startSession(data: SessionWorkerData, log: DaemonLog, script: UR
       case 'failed':
         return fail(fromPlainError(message.error))
       case 'log':
-        return log.write(message.level, message.message, message.fields)
+        return log === undefined ? void early.push(message) : log.write(message.level, message.message, message.fields)
       case 'status':
         return questions.get(message.id)?.(isSessionStatus(message.status) ? message.status : undefined)
     }
@@ -60,6 +69,11 @@ export function startSession(data: SessionWorkerData, log: DaemonLog, script: UR
   })
 
   return {
+    logTo: (target) => {
+      log = target
+      for (const { level, message, fields } of early.splice(0)) target.write(level, message, fields)
+    },
+    start: (data) => send({ type: 'start', ...data }),
     ready: ready.promise,
     ended: ended.promise,
     status: (timeoutMs) =>

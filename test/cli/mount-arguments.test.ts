@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { mountCommand, readMountArguments, type MountArguments } from '#src/cli/commands/mount.js'
+import { mountCommand } from '#src/cli/commands/mount.js'
 import { buildMountConfig } from '#src/cli/actions/mount.js'
+import { plainMountArguments, readMountArguments, type MountArguments } from '#src/cli/mount-arguments.js'
 import { asMountCommand } from '#src/cli/mount-helper.js'
 import { bytesToArg, protectOperands } from '#src/cli/raw-args.js'
 import { decodeBytes, parseMountConfig, type MountConfig } from '#src/daemon/mount-config.js'
@@ -117,6 +118,12 @@ describe('SNAPSHOT ARCHIVE MOUNTPOINT', () => {
   test('without either', async () => {
     await expect(config(line)).rejects.toThrow('--repository')
   })
+})
+
+test('a plain line read without the parser is the same', async () => {
+  for (const operands of [['/s', '/m'], ['007', 'a b'], ['a::host/x', '\udcff']]) {
+    expect(plainMountArguments(operands)).toEqual(await read('mount', ...operands))
+  }
 })
 
 test('the form of mount(8)', async () => {

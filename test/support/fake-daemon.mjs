@@ -2,7 +2,7 @@
 import { exitNow } from '../../dist/daemon/exit-now.js'
 import { kernelMountTable } from '../../dist/daemon/kernel-mount-table.js'
 import { runDaemon } from '../../dist/daemon/run-daemon.js'
-import { startSession } from '../../dist/daemon/session.js'
+import { openSession } from '../../dist/daemon/session.js'
 
 const script = new URL('./fake-session-thread.mjs', import.meta.url)
 await runDaemon({
@@ -12,5 +12,5 @@ await runDaemon({
     return Promise.resolve({ paths: [path], shown: path.toString() })
   },
   exitNow,
-  startSession: (data, log) => startSession(data, log, script),
+  session: openSession(script),
 })

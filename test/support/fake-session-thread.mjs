@@ -1,15 +1,16 @@
 // A session thread that serves an empty directory: enough for a real mount to answer.
 // PBSFS_FAKE chooses another behaviour: fail, crash, exit, never, or throw-later.
 import { read, writeSync } from 'node:fs'
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort } from 'node:worker_threads'
 
+const start = await new Promise((resolve) => parentPort.once('message', resolve))
 const behaviour = process.env.PBSFS_FAKE ?? 'serve'
 const [INIT, GETATTR, STATFS, FORGET, BATCH_FORGET, INTERRUPT] = [26, 3, 17, 2, 42, 36]
 const request = Buffer.alloc(1024 * 1024 + 4096)
 let ready = false
 
 const status = {
-  cache: { limitBytes: workerData.config.cacheBytes, usedBytes: 1024, chunks: 1, hits: 2, misses: 3 },
+  cache: { limitBytes: start.config.cacheBytes, usedBytes: 1024, chunks: 1, hits: 2, misses: 3 },
   requests: { total: 4, inFlight: 0, bytesRead: 5 },
   errors: { count: 0, recent: [] },
   sources: [],
@@ -31,7 +32,7 @@ function reply(unique, error, body = Buffer.alloc(0)) {
   header.writeInt32LE(error, 4)
   header.writeBigUInt64LE(unique, 8)
   try {
-    writeSync(workerData.fd, Buffer.concat([header, body]))
+    writeSync(start.fd, Buffer.concat([header, body]))
   } catch (failure) {
     if (failure.code !== 'ENOENT') throw failure
   }
@@ -60,7 +61,7 @@ function answer(opcode, unique) {
 }
 
 function next() {
-  read(workerData.fd, request, 0, request.length, null, (error, length) => {
+  read(start.fd, request, 0, request.length, null, (error, length) => {
     if (error === null) {
       answer(request.readUInt32LE(4), request.readBigUInt64LE(8))
       next()

@@ -5,7 +5,7 @@ import {
 } from '../../daemon/mount-config.js' // prettier-ignore
 import { LOG_LEVELS, type LogLevel } from '../../daemon/log-level.js'
 import { UsageError } from '../../errors/errors.js'
-import type { MountArguments } from '../commands/mount.js'
+import type { MountArguments } from '../mount-arguments.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
 import { splitMountOptions } from '../mount-options.js'

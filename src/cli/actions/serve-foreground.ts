@@ -4,11 +4,19 @@ import { kernelMountTable } from '../../daemon/kernel-mount-table.js'
 import type { MountConfig } from '../../daemon/mount-config.js'
 import type { ReadyReport } from '../../daemon/run-mount.js'
 import { serveMount } from '../../daemon/serve-mount.js'
+import { openSession } from '../../daemon/session.js'
 import { EXIT } from '../exit-codes.js'
 
 /** Serves the mount in this process until it ends; rejects with what went wrong. */
 export async function serveForeground(config: MountConfig, onReady: (report: ReadyReport) => void): Promise<void> {
-  const { clean } = await serveMount(config, { table: kernelMountTable, findSource, exitNow, stderrFile: undefined, onReady })
+  const { clean } = await serveMount(config, {
+    table: kernelMountTable,
+    session: openSession(),
+    findSource,
+    exitNow,
+    stderrFile: undefined,
+    onReady,
+  })
   // A thread that waits in the kernel would keep the process.
   if (!clean) exitNow(EXIT.ok)
 }

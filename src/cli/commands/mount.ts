@@ -1,6 +1,6 @@
-import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs'
+import type { Argv, CommandModule } from 'yargs'
 import type { Choose } from '../context.js'
-import { lastOf, listOf } from '../option-values.js'
+import { readMountArguments } from '../mount-arguments.js'
 
 const options = {
   foreground: { alias: 'f', type: 'boolean', describe: 'Stay in the foreground' },
@@ -16,22 +16,6 @@ const options = {
   verbose: { alias: 'v', type: 'boolean', describe: 'Same as --log-level debug' },
   debug: { alias: 'd', type: 'boolean', describe: 'Foreground, debug log, stacks of internal errors' },
 } as const
-
-/** What the command line gave, strings as in `raw-args.ts`. */
-export interface MountArguments {
-  readonly operands: readonly string[]
-  readonly foreground: boolean
-  readonly options: readonly string[]
-  readonly cacheSize?: string | undefined
-  readonly decoders?: string | undefined
-  readonly driver?: string | undefined
-  readonly payloadInput?: string | undefined
-  readonly repository?: string | undefined
-  readonly ns?: string | undefined
-  readonly log?: string | undefined
-  readonly logLevel?: string | undefined
-  readonly debug: boolean
-}
 
 export function mountCommand(choose: Choose): CommandModule {
   return {
@@ -51,25 +35,5 @@ export function mountCommand(choose: Choose): CommandModule {
       const args = readMountArguments(argv)
       choose(async (context) => (await import('../actions/mount.js')).mount(args, context))
     },
-  }
-}
-
-/** What the parser understood. */
-export function readMountArguments(argv: ArgumentsCamelCase): MountArguments {
-  const operands = [argv['source'], argv['mountpoint'], argv['more']]
-  const debug = argv['debug'] === true
-  return {
-    operands: operands.filter((operand) => typeof operand === 'string'),
-    foreground: argv['foreground'] === true || debug,
-    options: listOf(argv['options']),
-    cacheSize: lastOf(argv['cacheSize']),
-    decoders: lastOf(argv['decoders']),
-    driver: lastOf(argv['driver']),
-    payloadInput: lastOf(argv['payloadInput']),
-    repository: lastOf(argv['repository']),
-    ns: lastOf(argv['ns']),
-    log: lastOf(argv['log']),
-    logLevel: lastOf(argv['logLevel']) ?? (debug || argv['verbose'] === true ? 'debug' : undefined),
-    debug,
   }
 }
