@@ -25,11 +25,9 @@ export interface SortedRows {
   readonly count: number
   /** FILENAME headers, ascending, each once. */
   readonly fileOfs: Float64Array
-  /** Index into `extents` and (doubled) `hashes`. */
-  readonly order: Uint32Array
   /** Extent from the FILENAME header on; -1 above 2^53-1. */
   readonly extents: Float64Array
-  /** Low and high halves. */
+  /** Low and high half of each. */
   readonly hashes: Int32Array
 }
 
@@ -37,7 +35,8 @@ export interface SortedRows {
 const TAIL_WINDOW = 4096
 /** Rows are read in pieces of this size at most. */
 const ROWS_WINDOW = ROW_SIZE * 43690
-const UNUSED = 0xffff_ffff
+/** No extent: real ones are -1 or more. */
+const UNUSED = -2
 
 /** Reads the tail row that ends at `end`. */
 export async function readTail(layout: ArchiveLayout, end: number): Promise<TableSpan> {
@@ -47,10 +46,10 @@ export async function readTail(layout: ArchiveLayout, end: number): Promise<Tabl
   }
   const row = meta.peek(end - ROW_SIZE, ROW_SIZE)
   if (row !== undefined) return decodeTail(viewOf(row), 0, layout, end)
-  // Most tables are small: this read brings the rows into memory as well.
+  // Most tables are small: this read brings the rows along. What lies before may be unreadable.
   const length = Math.min(TAIL_WINDOW, end)
-  const bytes = await meta.read(end - length, length)
-  return decodeTail(viewOf(bytes), length - ROW_SIZE, layout, end)
+  const bytes = await meta.read(end - length, length).catch(() => meta.read(end - ROW_SIZE, ROW_SIZE))
+  return decodeTail(viewOf(bytes), bytes.length - ROW_SIZE, layout, end)
 }
 
 function decodeTail(view: DataView, at: number, layout: ArchiveLayout, end: number): TableSpan {
@@ -134,28 +133,53 @@ function checkHeader(view: DataView, span: TableSpan, stream: string): void {
 
 function sortRows(places: Float64Array, extents: Float64Array, hashes: Int32Array, stream: string, problems: ProblemList): SortedRows {
   // Sorting numbers alone is several times faster than sorting indices by comparison.
-  const sorted = places.slice().sort()
-  const order = new Uint32Array(places.length).fill(UNUSED)
+  const fileOfs = places.slice().sort()
+  const sortedExtents = new Float64Array(places.length).fill(UNUSED)
+  const sortedHashes = new Int32Array(places.length * 2)
+  const first = fileOfs[0] ?? 0
+  const scale = (places.length - 1) / Math.max(1, (fileOfs[places.length - 1] ?? 0) - first)
   for (let row = 0; row < places.length; row++) {
     const place = places[row]!
-    const at = lowerBound(sorted, place)
-    if (order[at] === UNUSED) order[at] = row
-    else problems.add(place, damage(stream, place, 'GOODBYE row', 'a second row for the same entry'))
+    const at = findPlace(fileOfs, place, Math.floor((place - first) * scale))
+    if (sortedExtents[at] !== UNUSED) {
+      problems.add(place, damage(stream, place, 'GOODBYE row', 'a second row for the same entry'))
+      continue
+    }
+    sortedExtents[at] = extents[row]!
+    sortedHashes[at * 2] = hashes[row * 2]!
+    sortedHashes[at * 2 + 1] = hashes[row * 2 + 1]!
   }
   let count = 0
-  for (let i = 0; i < sorted.length; i++) {
-    if (order[i] === UNUSED) continue
-    order[count] = order[i]!
-    sorted[count] = sorted[i]!
+  for (let i = 0; i < fileOfs.length; i++) {
+    if (sortedExtents[i] === UNUSED) continue
+    if (count < i) {
+      fileOfs[count] = fileOfs[i]!
+      sortedExtents[count] = sortedExtents[i]!
+      sortedHashes[count * 2] = sortedHashes[i * 2]!
+      sortedHashes[count * 2 + 1] = sortedHashes[i * 2 + 1]!
+    }
     count++
   }
-  return { count, fileOfs: sorted, order, extents, hashes }
+  return { count, fileOfs, extents: sortedExtents, hashes: sortedHashes }
 }
 
-/** First index whose value is not below `value`. */
-function lowerBound(sorted: Float64Array, value: number): number {
+/** First index of `value`, which is there. Entries are of similar size, so the guess is near. */
+function findPlace(sorted: Float64Array, value: number, guess: number): number {
   let low = 0
   let high = sorted.length
+  let at = guess
+  for (let step = 4; ; step *= 4) {
+    if (sorted[at]! < value) {
+      low = at + 1
+      at += step
+      if (at >= high) break
+    } else {
+      high = at
+      at -= step
+      if (at < low) break
+    }
+    if (high - low <= step) break
+  }
   while (low < high) {
     const middle = (low + high) >>> 1
     if (sorted[middle]! < value) low = middle + 1

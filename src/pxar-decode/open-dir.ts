@@ -161,8 +161,8 @@ class DirReader {
   /** Where child `i` must end: told by its row, or by the table where rows do not tell. */
   #limitOf(i: number): number {
     if (this.#layout.split) return this.#span.start
-    const { fileOfs, extents, order } = this.#rows
-    const end = fileOfs[i]! + extents[order[i]!]!
+    const { fileOfs, extents } = this.#rows
+    const end = fileOfs[i]! + extents[i]!
     if (end < fileOfs[i]! || end > this.#span.start) {
       throw damage(this.#meta.name, fileOfs[i]!, 'GOODBYE row', 'the extent leaves the directory', this.#span.start, end)
     }
@@ -194,22 +194,21 @@ class DirReader {
   }
 
   #accept(i: number, view: DataView, base: number): void {
-    const { fileOfs, order, hashes, extents } = this.#rows
+    const { fileOfs, hashes, extents } = this.#rows
     const stream = this.#meta.name
     const record = this.#record
     const start = fileOfs[i]!
-    const row = order[i]!
     if (start < this.#cursor) throw damage(stream, start, ITEM_FILENAME, 'lies inside another entry', `from ${this.#cursor} on`, start)
     const length = record.nameEnd - record.nameStart
     const at = this.#builder.stageName(view, record.nameStart - base, record.nameEnd - base)
     hashName(this.#builder.names, at, at + length, this.#hash)
-    if (this.#hash[0] !== hashes[row * 2] || this.#hash[1] !== hashes[row * 2 + 1]) {
+    if (this.#hash[0] !== hashes[i * 2] || this.#hash[1] !== hashes[i * 2 + 1]) {
       throw damage(stream, start, ITEM_FILENAME, 'the table has another hash for this name')
     }
     if (record.kind === KIND_DIR) {
-      record.end = checkNesting(stream, start, record.itemEnd, extents[row]!, this.#span.start)
-    } else if ((!this.#layout.split || record.kind !== KIND_FILE) && record.itemEnd !== start + extents[row]!) {
-      throw damage(stream, start, 'GOODBYE row', 'the extent is not that of the entry', record.itemEnd - start, extents[row])
+      record.end = checkNesting(stream, start, record.itemEnd, extents[i]!, this.#span.start)
+    } else if ((!this.#layout.split || record.kind !== KIND_FILE) && record.itemEnd !== start + extents[i]!) {
+      throw damage(stream, start, 'GOODBYE row', 'the extent is not that of the entry', record.itemEnd - start, extents[i])
     }
     if (this.#layout.split) this.#checkFollowing(i, view, base)
     this.#cursor = record.kind === KIND_DIR ? record.end : record.itemEnd
