@@ -1,6 +1,6 @@
 import { escapeName } from '../bytes/names.js'
 import { FormatError } from '../errors/errors.js'
-import { JsonNumber, parseJson, type JsonObject, type JsonValue } from './json.js'
+import { JsonNumber, parseJson, type JsonObject, type JsonValue } from '../bytes/json.js'
 import { isArchiveFileName, isBackupType, MANIFEST_NAME, type BackupType } from './names.js'
 
 export type CryptMode = 'none' | 'sign-only' | 'encrypt'
