@@ -49,7 +49,8 @@ export class Exchange {
   initRefused: string | undefined
   readonly #device: FuseDevice
   /** Unanswered requests that wait for something, by their unique number. */
-  readonly #waiting = new Map<string, PendingRequest>()
+  readonly #waiting = new Map<number, PendingRequest>()
+  #someInterrupted = false
 
   constructor(device: FuseDevice, tree: Tree, options: SessionOptions, log: Log) {
     this.#device = device
@@ -149,7 +150,9 @@ export class Exchange {
   /** The caller of a request was interrupted; it is let go by `releaseInterrupted`. */
   interrupt(uniqueHi: number, uniqueLo: number): void {
     const request = this.#waiting.get(uniqueKey(uniqueHi, uniqueLo))
-    if (request !== undefined) request.interrupted = true
+    if (request === undefined) return
+    request.interrupted = true
+    this.#someInterrupted = true
   }
 
   /**
@@ -158,10 +161,13 @@ export class Exchange {
    * system for a failure, while an answer is normally milliseconds away.
    */
   releaseInterrupted(): void {
-    if (this.#waiting.size === 0) return
+    if (!this.#someInterrupted) return
+    this.#someInterrupted = false
     const before = performance.now() - this.options.interruptAfterMs
     for (const request of this.#waiting.values()) {
-      if (request.interrupted && request.arrivedMs <= before) this.refuse(request, ERRNO.EINTR)
+      if (!request.interrupted) continue
+      if (request.arrivedMs <= before) this.refuse(request, ERRNO.EINTR)
+      else this.#someInterrupted = true
     }
   }
 
@@ -211,8 +217,9 @@ export class Exchange {
 /** Where the body of a small reply stands in `Exchange.out`. */
 export const OUT = HEADER
 
-function uniqueKey(hi: number, lo: number): string {
-  return `${hi}.${lo}`
+/** The kernel counts requests from 0 in steps of 2: 53 bits tell them apart for ever. */
+function uniqueKey(hi: number, lo: number): number {
+  return (hi & 0x1f_ffff) * 2 ** 32 + lo
 }
 
 function describeError(error: unknown): ErrorFields {

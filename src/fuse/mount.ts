@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readlinkSync, statSync, type Stats } from 'node:fs'
+import { accessSync, closeSync, constants, fstatSync, openSync, readlinkSync, statSync, type Stats } from 'node:fs'
 import { asBuffer, escapeName } from '../bytes/names.js'
 import { BusyError, MountError } from '../errors/errors.js'
 import { mountByHelper, unmountByHelper } from './fusermount.js'
@@ -42,6 +42,8 @@ export async function mountFuse(request: MountRequest): Promise<Mounted> {
   const options = request.options ?? NO_MOUNT_OPTIONS
   const source = options.fsname ?? request.source
   if (process.geteuid?.() !== 0) {
+    // fusermount3 opens it with the rights of its caller; what it says is less clear.
+    withDevice(() => accessSync('/dev/fuse', constants.R_OK | constants.W_OK))
     const fd = await mountByHelper(mountpoint, helperOptions(source, options))
     return { fd, mountpoint, method: 'fusermount3' }
   }
@@ -81,7 +83,7 @@ function mountAsRoot(mountpoint: Buffer, source: string, options: MountOptions):
   } catch (error) {
     throw new MountError(`Cannot mount on ${path}: ${errorCode(error)}.`, { path, code: errorCode(error) }, { cause: error })
   }
-  const fd = openFuseDevice()
+  const fd = withDevice(() => openSync('/dev/fuse', 'r+'))
   const data = kernelData(fd, stats.mode, options)
   const result = libc().mount(cString(source), cString(mountpoint), cString(PBSFS_TYPE), options.flags, cString(data))
   if (result >= 0) return fd
@@ -98,15 +100,15 @@ function mountAsRoot(mountpoint: Buffer, source: string, options: MountOptions):
   throw new MountError(`Cannot mount on ${path}: ${code}.${remedy === undefined ? '' : ` Please ${remedy}.`}`, { path, code, remedy })
 }
 
-/** Opens /dev/fuse for a mount of this process. */
-function openFuseDevice(): number {
+/** Runs `use`, which needs /dev/fuse; its failure in words. */
+function withDevice<T>(use: () => T): T {
   try {
-    return openSync('/dev/fuse', 'r+')
+    return use()
   } catch (error) {
     const code = errorCode(error)
     const remedy =
       code === 'EACCES' || code === 'EPERM'
-        ? 'allow it: "chmod 666 /dev/fuse", or --device /dev/fuse for a container'
+        ? 'allow it: "chmod 666 /dev/fuse" as root, or --device /dev/fuse for a container'
         : 'load the module with "modprobe fuse", or give the container --device /dev/fuse'
     throw new MountError(`/dev/fuse cannot be opened (${code}). Please ${remedy}.`, { code, remedy }, { cause: error })
   }

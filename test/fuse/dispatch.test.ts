@@ -278,7 +278,10 @@ describe('failures', () => {
         throw error
       }
       const sync = (await kernel.ask('GETATTR', 2, Buffer.alloc(16))).errno
-      tree.getattr = () => Promise.reject(error)
+      tree.getattr = async () => {
+        await Promise.resolve()
+        throw error
+      }
       expect((await kernel.ask('GETATTR', 2, Buffer.alloc(16))).errno).toBe(sync)
       return sync
     }

@@ -43,6 +43,12 @@ export function sh(line: string, options?: RunOptions): Promise<string> {
   return run('/bin/sh', ['-c', line], options)
 }
 
+function startChild(setup: ChildSetup, stdio: ('pipe' | number)[], options: RunOptions): ChildProcess {
+  const args = ['--import', join(repoDir, 'test/support/ts-loader.mjs'), join(repoDir, 'test/support/fuse-child.ts')]
+  const ids = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }
+  return spawn(process.execPath, [...args, JSON.stringify(setup)], { stdio, cwd: repoDir, ...ids })
+}
+
 /** A daemon in a child process and everything needed to end it, come what may. */
 export class MountedChild {
   readonly folder: string
@@ -53,9 +59,9 @@ export class MountedChild {
   #err = ''
   #listeners: (() => void)[] = []
 
-  private constructor(folder: string, child: ChildProcess) {
+  private constructor(folder: string, child: ChildProcess, mountpoint = join(folder, 'mnt')) {
     this.folder = folder
-    this.mountpoint = join(folder, 'mnt')
+    this.mountpoint = mountpoint
     this.child = child
     child.stdout?.on('data', (chunk: Buffer) => {
       this.#out += chunk.toString()
@@ -75,10 +81,7 @@ export class MountedChild {
       chmodSync(folder, 0o755)
       chownSync(join(folder, 'mnt'), options.uid, options.uid)
     }
-    const full = JSON.stringify({ ...setup, mountpoint: join(folder, 'mnt') })
-    const args = ['--import', join(repoDir, 'test/support/ts-loader.mjs'), join(repoDir, 'test/support/fuse-child.ts'), full]
-    const ids = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }
-    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'], cwd: repoDir, ...ids })
+    const child = startChild({ ...setup, mountpoint: join(folder, 'mnt') }, ['pipe', 'pipe', 'pipe'], options)
     const mounted = new MountedChild(folder, child)
     try {
       await mounted.waitFor(/^ready .*\n/m)
@@ -87,6 +90,12 @@ export class MountedChild {
       throw error
     }
     return mounted
+  }
+
+  /** A daemon for a device that this process mounted on `mountpoint`. */
+  static adopt(fd: number, mountpoint: string): MountedChild {
+    const folder = mkdtempSync(join(tmpdir(), 'pbsfs-mnt-'))
+    return new MountedChild(folder, startChild({ mountpoint: '/dev/fd/3' }, ['pipe', 'pipe', 'pipe', fd], {}), mountpoint)
   }
 
   get output(): string {
