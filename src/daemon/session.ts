@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { fromPlainError, MountError } from '../errors/errors.js'
+import { deferred } from './deferred.js'
 import type { FromSession, SessionEnd, SessionStart, ToSession } from './messages.js'
 import type { DaemonLog } from './log.js'
 import { withTimeout } from './with-timeout.js'
@@ -97,22 +98,4 @@ export function openSession(script: URL = sessionScript): Session {
       return terminated
     },
   }
-}
-
-interface Deferred<T> {
-  readonly promise: Promise<T>
-  resolve(value: T): void
-  reject(error: unknown): void
-}
-
-/** A promise that may fail before anybody waits for it. */
-function deferred<T>(): Deferred<T> {
-  let resolve!: (value: T) => void
-  let reject!: (error: unknown) => void
-  const promise = new Promise<T>((onValue, onError) => {
-    resolve = onValue
-    reject = onError
-  })
-  promise.catch(() => undefined)
-  return { promise, resolve, reject }
 }
