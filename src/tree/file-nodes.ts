@@ -113,24 +113,31 @@ export class ChangingFileNode extends VirtualNode {
   }
 }
 
+/** Where a symlink leads now. */
+export interface LinkState {
+  readonly target: Uint8Array
+  /** Seconds since the epoch. */
+  readonly mtimeSec: number
+}
+
 /** A symlink whose target is asked for each time it is read. */
 export class LinkNode extends VirtualNode {
   readonly #owner: Owner
-  readonly #target: () => MaybePromise<Uint8Array>
+  readonly #state: () => Promise<LinkState>
 
-  constructor(id: NodeId, parent: VirtualNode | undefined, path: string, owner: Owner, target: () => MaybePromise<Uint8Array>) {
+  constructor(id: NodeId, parent: VirtualNode | undefined, path: string, owner: Owner, state: () => Promise<LinkState>) {
     super(id, parent, path)
     this.#owner = owner
-    this.#target = target
+    this.#state = state
   }
 
   async getattr(): Promise<Attr> {
-    const target = await this.#target()
-    return this.attr(SYMLINK_MODE, this.#owner, { size: target.length })
+    const { target, mtimeSec } = await this.#state()
+    return this.attr(SYMLINK_MODE, this.#owner, { size: target.length, mtimeSec })
   }
 
-  override readlink(): MaybePromise<Uint8Array> {
-    return this.#target()
+  override async readlink(): Promise<Uint8Array> {
+    return (await this.#state()).target
   }
 }
 

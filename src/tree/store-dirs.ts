@@ -1,6 +1,7 @@
 import type { GroupRef, SnapshotRef } from '../source/datastore.js'
 import { BACKUP_TYPES, type BackupType } from '../source/names.js'
 import { parseSnapshotTime } from '../source/snapshot-time.js'
+import { NodeError } from '../errors/errors.js'
 import { LinkNode } from './file-nodes.js'
 import { LiveDir, type Child, type Children } from './live-dir.js'
 import { SnapshotDir } from './snapshot-dir.js'
@@ -132,9 +133,8 @@ export class GroupDir extends LiveDir {
         directory((id, parent, path) => new SnapshotDir(id, parent, path, this.#context, snapshot)),
       )
     }
-    const newest = entries.at(-1)?.time
-    if (newest !== undefined) {
-      children.set(LATEST, { type: S_IFLNK, make: (id, parent, path) => this.#latest(id, parent, path, newest) })
+    if (entries.length > 0) {
+      children.set(LATEST, { type: S_IFLNK, make: (id, parent, path) => this.#latest(id, parent, path) })
     }
     return children
   }
@@ -152,12 +152,11 @@ export class GroupDir extends LiveDir {
     return all
   }
 
-  #latest(id: NodeId, parent: VirtualNode | undefined, path: string, newest: string): VirtualNode {
-    let known = newest
+  #latest(id: NodeId, parent: VirtualNode | undefined, path: string): VirtualNode {
     return new LinkNode(id, parent, path, this.#context.owner, async () => {
-      const names = await this.names()
-      known = names.filter((name) => name !== LATEST).at(-1) ?? known
-      return Buffer.from(known)
+      const newest = (await this.names()).findLast((name) => name !== LATEST)
+      if (newest === undefined) throw new NodeError('ENOENT', `${path}: the group has no snapshot any more`)
+      return { target: Buffer.from(newest), mtimeSec: parseSnapshotTime(newest) ?? this.#context.since }
     })
   }
 }

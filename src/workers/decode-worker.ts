@@ -37,7 +37,7 @@ function send(answer: Answer): boolean {
     parts.push(memory.subarray(answer.ranges[i]!, answer.ranges[i]! + answer.ranges[i + 1]!))
   }
   try {
-    writevSync(setup.replyFd!, parts)
+    writevSync(setup.replyFd as number, parts)
     return true
   } catch {
     return false
