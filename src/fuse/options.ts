@@ -1,5 +1,6 @@
 import type { NodeId, MaybePromise } from '../tree/tree.js'
 import type { AttrOverride } from './attr-bridge.js'
+import { DEFAULT_WISHES, type InitWishes } from './protocol/init.js'
 
 /** How a file that is opened behaves. */
 export interface Opened {
@@ -25,6 +26,8 @@ export interface SessionOptions {
   /** The mount checks POSIX ACLs (implies default_permissions); needs no listing of it elsewhere. */
   readonly posixAcl: boolean
   readonly override?: AttrOverride | undefined
+  /** What differs from the usual wishes at INIT. */
+  readonly init?: Partial<InitWishes> | undefined
   /** One debug record for each request. */
   readonly traceRequests: boolean
   /** Microseconds the session looks for the next request before it sleeps. */
@@ -40,4 +43,10 @@ export const DEFAULT_SESSION_OPTIONS: SessionOptions = {
   traceRequests: false,
   spinUs: 0,
   interruptAfterMs: 3000,
+}
+
+/** What INIT is asked for under these options. */
+export function wishesFor(options: SessionOptions): InitWishes {
+  const wishes: InitWishes = { ...DEFAULT_WISHES, ...options.init }
+  return options.posixAcl ? { ...wishes, flags: [...wishes.flags, 'POSIX_ACL'] } : wishes
 }

@@ -7,8 +7,8 @@ import { ERRNO } from './errno.js'
 import { DEVICE, EventGate, type EventGateOptions } from './event-gate.js'
 import { Exchange } from './exchange.js'
 import { errnoName, setNonblocking } from './libc.js'
-import { DEFAULT_SESSION_OPTIONS, type SessionOptions } from './options.js'
-import { DEFAULT_WISHES, requestBufferSize, type Negotiated } from './protocol/init.js'
+import { DEFAULT_SESSION_OPTIONS, wishesFor, type SessionOptions } from './options.js'
+import { requestBufferSize, type Negotiated } from './protocol/init.js'
 import type { OpcodeStats } from './stats.js'
 
 /** Requests answered in a row before promises, messages and timers get their turn. */
@@ -57,7 +57,7 @@ export class FuseSession {
   readonly #device: FuseDevice
   readonly #log: Log
   readonly #onReady: ((negotiated: Negotiated) => void) | undefined
-  readonly #buffer = Buffer.allocUnsafeSlow(requestBufferSize(DEFAULT_WISHES.maxWrite))
+  readonly #buffer: Buffer
   #gate: EventGate | undefined
   #stopping = false
   #end: SessionEnd | undefined
@@ -68,6 +68,7 @@ export class FuseSession {
     const options: SessionOptions = { ...DEFAULT_SESSION_OPTIONS, ...parts.options }
     this.#gateOptions = { spinUs: options.spinUs, ...parts.gate }
     this.#log = parts.log ?? silentLog
+    this.#buffer = Buffer.allocUnsafeSlow(requestBufferSize(wishesFor(options).maxWrite))
     this.#device = openDevice(parts.fd)
     this.#exchange = new Exchange(this.#device, parts.tree, options, this.#log)
     this.#dispatcher = new Dispatcher(this.#exchange)

@@ -1,17 +1,11 @@
 import { ERRNO } from '../errno.js'
 import { OUT, type Exchange, type PendingRequest } from '../exchange.js'
-import {
-  DEFAULT_WISHES, FUSE_INIT_OUT_SIZE, negotiateInit, writeInitAgain, writeInitOut, type InitWishes,
-} from '../protocol/init.js' // prettier-ignore
+import { wishesFor } from '../options.js'
+import { FUSE_INIT_OUT_SIZE, negotiateInit, writeInitAgain, writeInitOut } from '../protocol/init.js'
 import { interruptedHi, interruptedLo } from '../protocol/request.js'
 
-/** What INIT is asked for under these options. */
-export function wishesFor(x: Exchange): InitWishes {
-  return x.options.posixAcl ? { ...DEFAULT_WISHES, flags: [...DEFAULT_WISHES.flags, 'POSIX_ACL'] } : DEFAULT_WISHES
-}
-
 export function handleInit(x: Exchange, request: PendingRequest, view: DataView): void {
-  const outcome = negotiateInit(view, request.length, wishesFor(x))
+  const outcome = negotiateInit(view, request.length, wishesFor(x.options))
   if (outcome.kind === 'refused') {
     x.initRefused = outcome.message
     return x.refuse(request, ERRNO.EPROTO)
