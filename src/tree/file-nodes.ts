@@ -113,31 +113,32 @@ export class ChangingFileNode extends VirtualNode {
   }
 }
 
-/** Where a symlink leads now. */
-export interface LinkState {
-  readonly target: Uint8Array
-  /** Seconds since the epoch. */
-  readonly mtimeSec: number
-}
-
-/** A symlink whose target is asked for each time it is read. */
+/** A symlink. The kernel keeps its target as long as it keeps the node. */
 export class LinkNode extends VirtualNode {
   readonly #owner: Owner
-  readonly #state: () => Promise<LinkState>
+  readonly #target: Uint8Array
+  readonly #mtimeSec: number
 
-  constructor(id: NodeId, parent: VirtualNode | undefined, path: string, owner: Owner, state: () => Promise<LinkState>) {
+  constructor(
+    id: NodeId,
+    parent: VirtualNode | undefined,
+    path: string,
+    owner: Owner,
+    target: Uint8Array,
+    mtimeSec: number,
+  ) {
     super(id, parent, path)
     this.#owner = owner
-    this.#state = state
+    this.#target = target
+    this.#mtimeSec = mtimeSec
   }
 
-  async getattr(): Promise<Attr> {
-    const { target, mtimeSec } = await this.#state()
-    return this.attr(SYMLINK_MODE, this.#owner, { size: target.length, mtimeSec })
+  getattr(): Attr {
+    return this.attr(SYMLINK_MODE, this.#owner, { size: this.#target.length, mtimeSec: this.#mtimeSec })
   }
 
-  override async readlink(): Promise<Uint8Array> {
-    return (await this.#state()).target
+  override readlink(): Uint8Array {
+    return this.#target
   }
 }
 

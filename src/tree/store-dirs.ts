@@ -1,7 +1,6 @@
-import type { GroupRef, SnapshotRef } from '../source/datastore.js'
+import type { GroupRef, SnapshotEntry, SnapshotRef } from '../source/datastore.js'
 import { BACKUP_TYPES, type BackupType } from '../source/names.js'
 import { parseSnapshotTime } from '../source/snapshot-time.js'
-import { NodeError } from '../errors/errors.js'
 import { LinkNode } from './file-nodes.js'
 import { LiveDir, type Child, type Children } from './live-dir.js'
 import { SnapshotDir } from './snapshot-dir.js'
@@ -133,9 +132,8 @@ export class GroupDir extends LiveDir {
         directory((id, parent, path) => new SnapshotDir(id, parent, path, this.#context, snapshot)),
       )
     }
-    if (entries.length > 0) {
-      children.set(LATEST, { type: S_IFLNK, make: (id, parent, path) => this.#latest(id, parent, path) })
-    }
+    const newest = entries.at(-1)
+    if (newest !== undefined) children.set(LATEST, this.#latest(newest))
     return children
   }
 
@@ -144,20 +142,22 @@ export class GroupDir extends LiveDir {
     return (newest === undefined ? undefined : parseSnapshotTime(newest)) ?? this.#context.since
   }
 
+  /** Another target is another node: the kernel never reads a symlink twice. */
+  #latest({ time, epoch }: SnapshotEntry): Child {
+    const { owner } = this.#context
+    return {
+      type: S_IFLNK,
+      version: time,
+      make: (id, parent, path) => new LinkNode(id, parent, path, owner, Buffer.from(time), epoch),
+    }
+  }
+
   override async xattrs(): Promise<Xattrs> {
     const { owner, notes } = await this.#context.datastore.groupInfo(this.#group)
     const all = new Map<string, Uint8Array>()
     if (owner !== undefined) all.set(XATTR.owner, Buffer.from(owner))
     if (notes !== undefined) all.set(XATTR.notes, notes)
     return all
-  }
-
-  #latest(id: NodeId, parent: VirtualNode | undefined, path: string): VirtualNode {
-    return new LinkNode(id, parent, path, this.#context.owner, async () => {
-      const newest = (await this.names()).findLast((name) => name !== LATEST)
-      if (newest === undefined) throw new NodeError('ENOENT', `${path}: the group has no snapshot any more`)
-      return { target: Buffer.from(newest), mtimeSec: parseSnapshotTime(newest) ?? this.#context.since }
-    })
   }
 }
 

@@ -32,12 +32,14 @@ async function serve(decoder: ChunkDecoder, request: DecodeRequest): Promise<Dec
 
 /** Writes one whole answer. Whoever waits for it hears from the owner of the queue when this fails. */
 function send(answer: Answer): boolean {
+  const { replyFd } = setup
+  if (replyFd === undefined) return false
   const parts: Uint8Array[] = [answer.header]
   for (let i = 0; i < answer.ranges.length; i += 2) {
     parts.push(memory.subarray(answer.ranges[i]!, answer.ranges[i]! + answer.ranges[i + 1]!))
   }
   try {
-    writevSync(setup.replyFd as number, parts)
+    writevSync(replyFd, parts)
     return true
   } catch {
     return false
