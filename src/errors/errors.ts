@@ -1,6 +1,6 @@
 /**
  * Every error pbsfs raises on purpose. Closed set: `tag` narrows, `fields` carry what a
- * person needs to act (stream, offset, digest, path). Errno is chosen in `fuse/errno.ts`,
+ * person needs to act (stream, offset, digest, path). Errno is chosen in `errors/errno.ts`,
  * the exit code in `cli/exit-codes.ts`, and nowhere else.
  */
 

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { viewOf } from '../bytes/le.js'
-import { ERRNO } from './errno.js'
+import { ERRNO } from '../errors/errno.js'
 import { PendingRequest, type Exchange } from './exchange.js'
 import { handleBatchForget, handleForget, handleGetattr, handleLookup, handleStatfs } from './handlers/attributes.js'
 import { handleIgnored, handleInit, handleInterrupt, handleNothing } from './handlers/control.js'

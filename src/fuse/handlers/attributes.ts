@@ -1,5 +1,5 @@
 import type { Attr, Entry } from '../../tree/tree.js'
-import { ERRNO } from '../errno.js'
+import { ERRNO } from '../../errors/errno.js'
 import { OUT, type Exchange, type PendingRequest } from '../exchange.js'
 import { FUSE_ATTR_OUT_SIZE, FUSE_ENTRY_OUT, FUSE_ENTRY_OUT_SIZE, writeValidity } from '../protocol/fuse-attr.js'
 import { FUSE_STATFS_OUT_SIZE, writeStatfsOut } from '../protocol/reply.js'

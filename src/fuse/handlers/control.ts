@@ -1,4 +1,4 @@
-import { ERRNO } from '../errno.js'
+import { ERRNO } from '../../errors/errno.js'
 import { OUT, type Exchange, type PendingRequest } from '../exchange.js'
 import { wishesFor } from '../options.js'
 import { FUSE_INIT_OUT_SIZE, negotiateInit, writeInitAgain, writeInitOut } from '../protocol/init.js'

@@ -1,4 +1,4 @@
-import { ERRNO } from '../errno.js'
+import { ERRNO } from '../../errors/errno.js'
 import type { Exchange, PendingRequest } from '../exchange.js'
 import { MAX_LISTING, type Listing } from '../listing.js'
 import { readOffset, readSize } from '../protocol/request.js'

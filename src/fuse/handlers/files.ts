@@ -2,7 +2,7 @@ import type { DirectReply } from '../../bytes/read-at.js'
 import { viewOf } from '../../bytes/le.js'
 import { TruncatedError } from '../../errors/errors.js'
 import type { Content } from '../../tree/tree.js'
-import { ERRNO } from '../errno.js'
+import { ERRNO } from '../../errors/errno.js'
 import { OUT, type Exchange, type PendingRequest } from '../exchange.js'
 import type { Opened } from '../options.js'
 import {

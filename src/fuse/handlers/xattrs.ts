@@ -1,4 +1,4 @@
-import { ERRNO } from '../errno.js'
+import { ERRNO } from '../../errors/errno.js'
 import { OUT, type Exchange, type PendingRequest } from '../exchange.js'
 import { FUSE_GETXATTR_OUT_SIZE, writeGetxattrOut } from '../protocol/reply.js'
 import { BODY, FUSE_GETXATTR_IN_SIZE, readName, xattrRoom } from '../protocol/request.js'

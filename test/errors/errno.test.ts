@@ -3,7 +3,7 @@ import {
   AbortedError, BusyError, ChunkUnavailableError, FormatError, IntegrityError, KeyError, NodeError, SourceError, TruncatedError,
   UnsupportedError, UsageError, type NodeErrno,
 } from '#src/errors/errors.js' // prettier-ignore
-import { errnoOf, isBug, isOrdinary } from '#src/fuse/errno.js'
+import { errnoOf, isBug, isOrdinary } from '#src/errors/errno.js'
 
 describe('errnoOf', () => {
   it.each([

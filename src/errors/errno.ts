@@ -1,5 +1,5 @@
 import { constants } from 'node:os'
-import { NodeError, PbsfsError } from '../errors/errors.js'
+import { NodeError, PbsfsError } from './errors.js'
 
 /** Errnos as positive numbers; this file is the one place that chooses among them for an error. */
 export const ERRNO = {
