@@ -36,7 +36,8 @@ function send(answer: Answer): boolean {
   if (replyFd === undefined) return false
   const parts: Uint8Array[] = [answer.header]
   for (let i = 0; i < answer.ranges.length; i += 2) {
-    parts.push(memory.subarray(answer.ranges[i]!, answer.ranges[i]! + answer.ranges[i + 1]!))
+    const from = answer.ranges[i]!
+    parts.push(memory.subarray(from, from + answer.ranges[i + 1]!))
   }
   try {
     writevSync(replyFd, parts)
