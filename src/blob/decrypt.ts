@@ -1,11 +1,11 @@
-import { createDecipheriv } from 'node:crypto'
+import { createDecipheriv, type KeyObject } from 'node:crypto'
 import { IntegrityError, KeyError } from '../errors/errors.js'
 import { blobFields, type Blob } from './data-blob.js'
 
 /** The two halves of an encryption key that blobs need, 32 bytes each. */
 export interface BlobKey {
   /** AES-256 key. */
-  readonly encKey: Uint8Array
+  readonly encKey: Uint8Array | KeyObject
   /** Goes into the digests of encrypted chunks; derived from `encKey`. */
   readonly idKey: Uint8Array
 }
@@ -26,8 +26,9 @@ export function decryptPayload(blob: Blob, key: Pick<BlobKey, 'encKey'> | undefi
   if (key === undefined) {
     throw new KeyError(`${blob.name}: encrypted, and no key was given`, blobFields(blob))
   }
-  if (key.encKey.length !== KEY_SIZE) {
-    throw new KeyError(`${blob.name}: the key has ${key.encKey.length} bytes instead of ${KEY_SIZE}`, blobFields(blob))
+  const size = key.encKey instanceof Uint8Array ? key.encKey.length : key.encKey.symmetricKeySize
+  if (size !== KEY_SIZE) {
+    throw new KeyError(`${blob.name}: the key has ${size ?? 0} bytes instead of ${KEY_SIZE}`, blobFields(blob))
   }
   const decipher = createDecipheriv(CIPHER, key.encKey, blob.iv, { authTagLength: TAG_SIZE })
   decipher.setAuthTag(blob.tag)
