@@ -64,20 +64,20 @@ export function verifyDigest(plain: Uint8Array, digest: Uint8Array, idKey?: Uint
  * A chunk file, checked in every way: kind, CRC, decryption, exact length, digest. When this
  * returns, `dst` (also in shared memory) holds the content the digest stands for; when it throws,
  * `dst` holds rubbish. `encrypted` is what the manifest says about the archive the chunk is read
- * for; chunks of the other class are refused.
+ * for; chunks of the other class are refused. undefined: either class will do.
  */
 export function decodeChunk(
   bytes: Uint8Array,
   digest: Uint8Array,
   dst: Uint8Array,
-  encrypted: boolean,
+  encrypted: boolean | undefined,
   key?: BlobKey,
 ): void {
   const blob = parseBlob(bytes, `chunk ${hex(digest)}`, digest)
-  verifyClass(blob, encrypted)
+  if (encrypted !== undefined) verifyClass(blob, encrypted)
   verifyCrc(blob)
   decodePayloadInto(blob, dst, key)
-  verifyDigest(dst, digest, encrypted ? key?.idKey : undefined)
+  verifyDigest(dst, digest, blob.encrypted ? key?.idKey : undefined)
 }
 
 /** An encrypted archive has only encrypted chunks, any other archive only plain ones. */

@@ -11,7 +11,10 @@ export interface ChunkRef {
   readonly digest: Uint8Array
   /** Decoded length in bytes. */
   readonly length: number
-  readonly encrypted: boolean
+  /** Whether its archive is; undefined: chunks of both kinds are taken. */
+  readonly encrypted: boolean | undefined
+  /** The key of the archive, when there is one. */
+  readonly keyId?: number | undefined
   /** Who asks, for messages. */
   readonly stream: string
 }
@@ -166,6 +169,7 @@ export class ChunkLoader {
       offset: memory.offset,
       length: ref.length,
       encrypted: ref.encrypted,
+      keyId: ref.keyId,
       stream: ref.stream,
       priority: load.priority,
       started: false,
@@ -224,7 +228,7 @@ export class ChunkLoader {
 }
 
 function loadKey(ref: ChunkRef): string {
-  return `${ref.key}${ref.length}`
+  return `${ref.key}:${ref.length}`
 }
 
 function lengthMismatch(ref: ChunkRef, actual: number): IntegrityError {

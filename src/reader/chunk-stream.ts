@@ -8,8 +8,10 @@ import { SequentialDetector } from './sequential.js'
 import { zeroView } from './zeros.js'
 
 export interface ChunkStreamOptions {
-  /** The manifest says the archive is encrypted. */
-  readonly encrypted: boolean
+  /** What the manifest says of the archive; undefined: chunks of both kinds are taken. */
+  readonly encrypted: boolean | undefined
+  /** Number of the archive's key among those of the decode threads. */
+  readonly keyId?: number | undefined
   /** Which chunks are all zeros; an encrypted archive without its key has none that can be told. */
   readonly zeros?: ZeroChunks
   /** Chunks loaded ahead of a sequential reader. */
@@ -32,6 +34,8 @@ export class ChunkStream implements ReadAt {
   readonly #loader: ChunkLoader
   readonly #options: ChunkStreamOptions
   readonly #zeros: ZeroChunks | undefined
+  /** A plain chunk must not stand in for an encrypted one, nor one key's chunk for another's. */
+  readonly #keySuffix: string
   readonly #sequential = new SequentialDetector()
   /** The chunk used last, so that neighbouring small reads skip the search. */
   #last = 0
@@ -44,7 +48,8 @@ export class ChunkStream implements ReadAt {
     this.#index = index
     this.#loader = loader
     this.#options = options
-    this.#zeros = options.zeros ?? (options.encrypted ? undefined : PLAIN_ZEROS)
+    this.#keySuffix = suffixOf(options)
+    this.#zeros = options.zeros ?? (options.encrypted === false ? PLAIN_ZEROS : undefined)
     const fd = options.replyFd
     if (fd !== undefined) this.deliver = (offset, length, reply) => this.#deliver(fd, offset, length, reply)
   }
@@ -143,13 +148,12 @@ export class ChunkStream implements ReadAt {
   }
 
   #ref(i: number): ChunkRef {
-    const key = this.#index.keyAt(i)
     return {
-      // A plain chunk must not stand in for an encrypted one.
-      key: this.#options.encrypted ? `${key}e` : key,
+      key: this.#index.keyAt(i) + this.#keySuffix,
       digest: this.#index.digestAt(i),
       length: this.#index.endOf(i) - this.#index.startOf(i),
       encrypted: this.#options.encrypted,
+      keyId: this.#options.keyId,
       stream: this.name,
     }
   }
@@ -164,4 +168,8 @@ export class ChunkStream implements ReadAt {
       })
     }
   }
+}
+
+function suffixOf({ encrypted, keyId }: ChunkStreamOptions): string {
+  return encrypted === false ? '' : `${encrypted === true ? 'e' : 'x'}${keyId ?? ''}`
 }

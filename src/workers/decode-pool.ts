@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { fromPlainError, SourceError } from '../errors/errors.js'
-import type { DecodeRequest, DecodeResult, DecoderHello, DecoderSetup } from './messages.js'
+import type { DecodeRequest, DecodeResult, DecoderHello, DecoderKey, DecoderSetup, ToDecoder } from './messages.js'
 
 /** Somebody waits for it; it will probably be wanted soon; whenever nothing else is to do. */
 export type Priority = 'demand' | 'prefetch' | 'background'
@@ -35,6 +35,7 @@ interface Decoder {
 export class DecodePool {
   readonly #setup: DecoderSetup
   readonly #size: number
+  readonly #keys: DecoderKey[]
   readonly #decoders = new Set<Decoder>()
   readonly #queues: Record<Priority, DecodeWork[]> = { demand: [], prefetch: [], background: [] }
   #nextId = 1
@@ -45,11 +46,18 @@ export class DecodePool {
   constructor(size: number, setup: DecoderSetup) {
     this.#size = size
     this.#setup = setup
+    this.#keys = [...(setup.keys ?? [])]
     for (let i = 0; i < size; i++) this.#start()
   }
 
   get size(): number {
     return this.#size
+  }
+
+  /** Work submitted from now on may name the key. */
+  addKey(added: DecoderKey): void {
+    this.#keys.push(added)
+    for (const { worker } of this.#decoders) worker.postMessage({ addKey: added } satisfies ToDecoder)
   }
 
   submit(work: DecodeWork): void {
@@ -91,7 +99,8 @@ export class DecodePool {
   }
 
   #start(): void {
-    const worker = new Worker(new URL('./decode-worker.js', import.meta.url), { workerData: this.#setup })
+    const workerData: DecoderSetup = { ...this.#setup, keys: this.#keys }
+    const worker = new Worker(new URL('./decode-worker.js', import.meta.url), { workerData })
     const decoder: Decoder = { worker, inFlight: new Map(), ready: false }
     this.#decoders.add(decoder)
     worker.on('message', (message: DecodeResult | DecoderHello) => {
@@ -155,6 +164,7 @@ export class DecodePool {
       offset: work.offset,
       length: work.length,
       encrypted: work.encrypted,
+      keyId: work.keyId,
       stream: work.stream,
       answers: work.takeAnswers(),
     }

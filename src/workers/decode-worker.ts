@@ -3,16 +3,17 @@ import { writevSync } from 'node:fs'
 import { toPlainError } from '../errors/errors.js'
 import { openChunkSource } from '../source/datastore.js'
 import { ChunkDecoder } from './chunk-decoder.js'
-import type { Answer, DecodeRequest, DecodeResult, DecoderHello, DecoderSetup } from './messages.js'
+import type { Answer, DecodeRequest, DecodeResult, DecoderHello, DecoderSetup, ToDecoder } from './messages.js'
 
 const setup = workerData as DecoderSetup
 const memory = new Uint8Array(setup.memory)
 const port = parentPort!
 
 try {
-  const decoder = new ChunkDecoder(setup.sources.map(openChunkSource))
-  port.on('message', (request: DecodeRequest) => {
-    void serve(decoder, request).then((result) => port.postMessage(result))
+  const decoder = new ChunkDecoder(setup.sources.map(openChunkSource), setup.keys)
+  port.on('message', (message: ToDecoder) => {
+    if ('addKey' in message) decoder.addKey(message.addKey)
+    else void serve(decoder, message).then((result) => port.postMessage(result))
   })
   port.postMessage({ hello: true } satisfies DecoderHello)
 } catch (error) {

@@ -1,5 +1,12 @@
+import type { BlobKey } from '../blob/decrypt.js'
 import type { PlainError } from '../errors/errors.js'
 import type { SourceDescriptor } from '../source/datastore.js'
+
+/** A key under the number that requests name it by. */
+export interface DecoderKey {
+  readonly id: number
+  readonly key: BlobKey
+}
 
 /** What a decode thread is given at its start. */
 export interface DecoderSetup {
@@ -9,6 +16,8 @@ export interface DecoderSetup {
   readonly sources: readonly SourceDescriptor[]
   /** Descriptor that answers are written to. */
   readonly replyFd?: number
+  /** Keys known by then; others follow as messages. */
+  readonly keys?: readonly DecoderKey[]
 }
 
 /** A complete reply that the thread writes as soon as the chunk is decoded: header, then ranges of the memory. */
@@ -24,12 +33,17 @@ export interface DecodeRequest {
   readonly digest: Uint8Array
   readonly offset: number
   readonly length: number
-  /** What the manifest says of the archive: its chunks are encrypted, or not. */
-  readonly encrypted: boolean
+  /** What the manifest says of the archive: its chunks are encrypted, or not; undefined: either will do. */
+  readonly encrypted: boolean | undefined
+  /** The key of the archive, when there is one. */
+  readonly keyId?: number | undefined
   /** Stream that asked, for messages. */
   readonly stream: string
   readonly answers: readonly Answer[]
 }
+
+/** What a decode thread is sent. A key comes before the first request that needs it. */
+export type ToDecoder = DecodeRequest | { readonly addKey: DecoderKey }
 
 /** Exactly one for each request. `unsent`: indices of answers that could not be written. */
 export interface DecodeResult {
