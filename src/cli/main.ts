@@ -64,7 +64,7 @@ function isPlainMount(args: readonly string[]): boolean {
 }
 
 /** Arguments that mean that no daemon will be needed; a wrong guess only costs time. */
-const NO_DAEMON = /^(?:--(?:foreground|debug|help|version)|-[A-Za-z]*[fdhV][A-Za-z]*)$/
+const NO_DAEMON = /^(?:--(?:foreground|debug|help|version)|-[A-Za-z]*[fdhV][A-Za-z]*|\/dev\/fd\/\d+)$/
 
 async function startEarly(args: readonly string[]): Promise<WaitingDaemon | undefined> {
   if (args[0] !== 'mount' || args.length < 3 || args.some((arg) => NO_DAEMON.test(arg))) return undefined

@@ -7,7 +7,7 @@ import { fromPlainError, MountError } from '../errors/errors.js'
 import type { MountConfig } from './mount-config.js'
 import { openRuntimeFolder } from './runtime-folder.js'
 import { removeStartLog } from './start-log.js'
-import { parseStartReport, type StartReport } from './start-protocol.js'
+import { parseStartReport, REPORT_FD, type StartReport } from './start-protocol.js'
 
 export const daemonScript = fileURLToPath(new URL('./daemon-main.js', import.meta.url))
 
@@ -19,6 +19,9 @@ const POOL_THREADS = 8
 
 /** What a daemon that died before its report leaves behind, for the error. */
 const MAX_LOG_TAIL = 2_000
+
+/** Mountpoint to give to a daemon that got a channel: the descriptor behind its report. */
+export const INHERITED_CHANNEL = `/dev/fd/${REPORT_FD + 1}`
 
 export type StartedMount = Extract<StartReport, { type: 'ready' }>
 
@@ -34,14 +37,15 @@ export interface WaitingDaemon {
 /**
  * Starts a daemon in its own session, in `/`, with nothing of ours but three descriptors: the
  * configuration comes on stdin, stderr is a log in the runtime folder, the report goes to fd 3.
- * It loads its modules while the caller still reads the command line.
+ * It loads its modules while the caller still reads the command line. `channel`: a FUSE device that
+ * is mounted already; the daemon has it as `INHERITED_CHANNEL`.
  */
-export function startDaemon(script: string = daemonScript): WaitingDaemon {
+export function startDaemon(script: string = daemonScript, channel?: number): WaitingDaemon {
   const log = openStartLog()
   const child = spawn(process.execPath, [script], {
     detached: true,
     cwd: '/',
-    stdio: ['pipe', 'ignore', log?.fd ?? 'ignore', 'pipe'],
+    stdio: ['pipe', 'ignore', log?.fd ?? 'ignore', 'pipe', ...(channel === undefined ? [] : [channel])],
     env: { ...process.env, UV_THREADPOOL_SIZE: process.env['UV_THREADPOOL_SIZE'] ?? String(POOL_THREADS) },
   })
   if (log !== undefined) closeSync(log.fd)

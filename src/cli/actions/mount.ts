@@ -1,4 +1,4 @@
-import { startDaemon } from '../../daemon/background.js'
+import { daemonScript, INHERITED_CHANNEL, startDaemon } from '../../daemon/background.js'
 import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
 import {
   DEFAULT_CACHE_BYTES, DEFAULT_DECODERS, DRIVERS, encodeBytes, MAX_DECODERS, MIN_CACHE_BYTES, type Driver, type MountConfig,
@@ -26,9 +26,21 @@ export async function mount(args: MountArguments, context: CommandContext): Prom
     await serveForeground(config, tell)
     return EXIT.ok
   }
+  const channel = channelOf(config)
+  if (channel !== undefined) {
+    const adopted = { ...config, mountpoint: encodeBytes(Buffer.from(INHERITED_CHANNEL)) }
+    await startDaemon(daemonScript, channel).mount(adopted)
+    return EXIT.ok
+  }
   const daemon = context.takeDaemon() ?? startDaemon()
   tell(await daemon.mount(config))
   return EXIT.ok
+}
+
+/** The descriptor in `/dev/fd/N`: mounted by who called us. */
+function channelOf(config: MountConfig): number | undefined {
+  const match = /^\/dev\/fd\/(\d{1,6})$/.exec(Buffer.from(config.mountpoint, 'hex').toString('latin1'))
+  return match === null ? undefined : Number(match[1])
 }
 
 /** The configuration a command line means. UsageError names the argument that is wrong. */
