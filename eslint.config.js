@@ -11,16 +11,17 @@ const mayImport = {
   index: ['bytes', 'errors'],
   'pxar-decode': ['bytes', 'errors'],
   'fuse/protocol': ['bytes', 'errors'],
+  volumes: ['bytes', 'errors'],
   source: ['bytes', 'errors', 'blob', 'index'],
   keys: ['bytes', 'errors', 'blob'],
   workers: ['bytes', 'errors', 'blob', 'source'],
   cache: ['bytes', 'errors'],
   reader: ['bytes', 'errors', 'blob', 'index', 'source', 'cache', 'workers'],
-  tree: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source'],
+  tree: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'volumes'],
   fuse: ['bytes', 'errors', 'tree', 'fuse/protocol'],
-  app: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'tree'],
+  app: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'tree', 'volumes'],
 }
-const folders = ['app', 'bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'tree', 'fuse', 'daemon', 'cli']
+const folders = ['app', 'bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'volumes', 'tree', 'fuse', 'daemon', 'cli']
 
 function importRule([folder, allowed]) {
   const forbidden = folders.filter((other) => other !== folder && !allowed.includes(other) && !folder.startsWith(`${other}/`))

@@ -29,6 +29,9 @@ export interface ReadAt {
   nextData?(offset: number): number
   nextHole?(offset: number): number
 
+  /** Bytes of `[offset, offset+length)` that are not known to be zero; left out: all of them. */
+  countData?(offset: number, length: number): number
+
   /**
    * Brings into memory what `nextData` and `nextHole` answer from; before that a stream may take
    * everything for data. undefined: it is there. Rejects when the stream cannot be opened.
@@ -38,8 +41,8 @@ export interface ReadAt {
   /**
    * Sends `[offset, offset+length)` (inside the stream) straight to a file descriptor, behind
    * `reply.header`, in one write; whichever thread completes the data does the writing.
-   * Returns at once. Exactly one of `reply.done` and `reply.fail` is called, once, later or
-   * before it returns; after `fail` nothing was written.
+   * Returns at once. Exactly one of `reply.done`, `reply.send` and `reply.fail` is called, once,
+   * later or before it returns; before the latter two nothing was written.
    */
   deliver?(offset: number, length: number, reply: DirectReply): void
 }
@@ -49,5 +52,7 @@ export interface DirectReply {
   /** Written in front of the data; not changed after `deliver`. */
   readonly header: Uint8Array
   done(): void
+  /** All of the data, from a stream that could not send it in one write; the caller sends it now. */
+  send(bytes: Uint8Array): void
   fail(error: unknown): void
 }

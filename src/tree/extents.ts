@@ -6,6 +6,7 @@ export const MIN_SPARSE = 1024 * 1024
 /** st_blocks, in 512-byte units: what `[start, start+size)` of a stream holds besides known holes. */
 export function countBlocks(stream: ReadAt, start: number, size: number): number {
   if (size < MIN_SPARSE || stream.nextData === undefined || stream.nextHole === undefined) return Math.ceil(size / 512)
+  if (stream.countData !== undefined) return Math.ceil(stream.countData(start, size) / 512)
   const end = start + size
   let held = 0
   for (let at = stream.nextData(start); at < end; ) {

@@ -27,6 +27,7 @@ function deliver(stream: ChunkStream, fd: number, offset: number, length: number
     stream.deliver!(offset, length, {
       header: Buffer.from('0123456789abcdef'),
       done: () => resolve('done'),
+      send: () => resolve(new Error('not in one write')),
       fail: (error) => resolve(error as Error),
     })
   })

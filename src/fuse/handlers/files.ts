@@ -127,6 +127,10 @@ class ReadReply implements DirectReply {
     this.#x.sentElsewhere(this.#request, this.#length)
   }
 
+  send(bytes: Uint8Array): void {
+    if (!this.#request.answered) this.#x.sendBytes(this.#request, bytes)
+  }
+
   fail(error: unknown): void {
     this.#x.fail(this.#request, error)
   }
