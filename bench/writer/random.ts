@@ -1,0 +1,13 @@
+/** Numbers in [0, 1) that are the same for the same seed. */
+export type Random = () => number
+
+/** mulberry32: small, fast, good enough for lengths and positions. */
+export function randomOf(seed: number): Random {
+  let state = seed | 0
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
+}
