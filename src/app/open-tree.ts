@@ -182,7 +182,7 @@ async function enterArchive(
   name: string,
 ): Promise<VirtualNode> {
   const archive = await opener.open()
-  archive.links.start()
+  archive.warm()
   // The mount lives as long as its archive is open.
   archive.references++
   if (inside === undefined) return new ArchiveRoot(ROOT, undefined, '', context.owner, opener, { entryTtl: FOREVER })

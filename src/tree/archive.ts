@@ -13,6 +13,7 @@ import {
 } from '../pxar-decode/entry-record.js'
 import type { PxarArchive } from '../pxar-decode/archive.js'
 import type { Xattr } from '../pxar-decode/attributes.js'
+import { DirAhead } from './dir-ahead.js'
 import type { Directory, DirTables } from './dir-tables.js'
 import { countBlocks, MIN_SPARSE } from './extents.js'
 import type { LinkCounter } from './link-counter.js'
@@ -43,6 +44,7 @@ export class ArchiveNodes {
   readonly #tables: DirTables
   readonly #report: ProblemReport
   readonly #reported = new Set<number>()
+  readonly #ahead = new DirAhead(async (end) => this.#table(end))
   readonly #contents = new LRUCache<number, Content>({ max: CONTENTS })
   readonly #parents = new LRUCache<number, number>({ max: PARENTS })
   readonly #record: EntryRecord = createRecord()
@@ -135,8 +137,15 @@ export class ArchiveNodes {
     return this.#parents.get(dirEnd)
   }
 
+  /** Makes ready for a walk from the root of the archive. */
+  warm(): void {
+    this.links.start()
+    this.#follow([this.pxar.rootEnd])
+  }
+
   close(): void {
     this.links.stop()
+    this.#ahead.stop()
   }
 
   #table(dirEnd: number): Directory | Promise<Directory> {
@@ -150,12 +159,14 @@ export class ArchiveNodes {
       for (const problem of table.problems) this.#report(problem.error, this.#name, problem.name)
     }
     const blocks = new Map<number, number>()
+    const children: number[] = []
     const record = createRecord()
     for (let i = 0; i < table.count; i++) {
       table.entryAt(i, record)
-      if (mayBeSparse(record)) blocks.set(i, await this.#countBlocks(record))
+      if (record.kind === KIND_DIR) children.push(record.end)
+      else if (mayBeSparse(record)) blocks.set(i, await this.#countBlocks(record))
     }
-    return { table, blocks }
+    return { table, blocks, children }
   }
 
   async #lookupLater(
@@ -198,6 +209,7 @@ export class ArchiveNodes {
 
   #emit(directory: Directory, dirEnd: number, self: NodeId, parent: NodeId, cookie: number, sink: DirSink): void {
     const { table, blocks } = directory
+    if (cookie === 0) this.#ahead.entered(dirEnd)
     const entry: Entry = { idHi: 0, idLo: 0, attr: emptyAttr(), entryTtl: FOREVER }
     if (cookie < 2 && !emitDots(self, parent, cookie, entry, sink)) return
     const record = this.#record
@@ -206,6 +218,13 @@ export class ArchiveNodes {
       this.#fillEntry(record, blocks.get(i), dirEnd, entry)
       if (!sink.add(table.names, table.nameStart(i), table.nameEnd(i), i + 3, entry)) return
     }
+    // The kernel asks once more, behind the last record, before it believes that this was all.
+    if (cookie < table.count + 2) this.#follow(directory.children)
+  }
+
+  /** In a classic archive the way to the next directory leads through contents nobody asked for. */
+  #follow(children: readonly number[]): void {
+    if (this.pxar.split) this.#ahead.listed(children)
   }
 
   #fillEntry(record: EntryRecord, blocks: number | undefined, dirEnd: number, entry: Entry): void {

@@ -6,6 +6,8 @@ export interface Directory {
   readonly table: DirTable
   /** st_blocks of the entries that may have holes, by their index. */
   readonly blocks: ReadonlyMap<number, number>
+  /** Ends of the directories in it, in order. */
+  readonly children: readonly number[]
 }
 
 /** Bytes of decoded directories kept, over all archives of a mount. */
@@ -20,7 +22,7 @@ export class DirTables {
   readonly #decoding = new Map<string, Promise<Directory>>()
 
   constructor(maxBytes = TABLE_BYTES) {
-    this.#tables = new LRUCache({ maxSize: maxBytes, sizeCalculation: ({ table, blocks }) => table.byteLength + blocks.size * 64 + 256 })
+    this.#tables = new LRUCache({ maxSize: maxBytes, sizeCalculation: ({ table, blocks, children }) => table.byteLength + blocks.size * 64 + children.length * 8 + 256 })
   }
 
   get(archive: number, end: number, decode: () => Promise<Directory>): Directory | Promise<Directory> {
