@@ -17,6 +17,11 @@ import { RequestStats } from './stats.js'
 /** Largest reply that is copied behind its header instead of being written in two pieces. */
 const COPY_LIMIT = 32 * 1024
 
+/** A request that waits longer is named in the log, once. */
+const SLOW_MS = 10_000
+/** How often waiting requests are looked after. */
+const TEND_MS = 50
+
 const HEADER = FUSE_OUT_HEADER_SIZE
 
 /** A request on its way to its one answer. */
@@ -24,6 +29,7 @@ export class PendingRequest extends FuseRequest {
   answered = false
   arrivedMs = 0
   interrupted = false
+  reportedSlow = false
 
   get node(): NodeId {
     return { hi: this.nodeHi, lo: this.nodeLo }
@@ -50,7 +56,7 @@ export class Exchange {
   readonly #device: FuseDevice
   /** Unanswered requests that wait for something, by their unique number. */
   readonly #waiting = new Map<number, PendingRequest>()
-  #someInterrupted = false
+  #nextTend = 0
 
   constructor(device: FuseDevice, tree: Tree, options: SessionOptions, log: Log) {
     this.#device = device
@@ -147,28 +153,39 @@ export class Exchange {
     if (this.#claim(request)) this.#count(request, 0, 0)
   }
 
-  /** The caller of a request was interrupted; it is let go by `releaseInterrupted`. */
+  /**
+   * The caller of a request was interrupted. `tend` answers EINTR when the request has waited
+   * long. Not at once: programs get signals all the time (timers, children, language runtimes)
+   * and most take EINTR from a file system for a failure, while an answer is normally
+   * milliseconds away.
+   */
   interrupt(uniqueHi: number, uniqueLo: number): void {
     const request = this.#waiting.get(uniqueKey(uniqueHi, uniqueLo))
-    if (request === undefined) return
-    request.interrupted = true
-    this.#someInterrupted = true
+    if (request !== undefined) request.interrupted = true
   }
 
-  /**
-   * Answers EINTR to interrupted callers that have waited long. Not at once: programs get
-   * signals all the time (timers, children, language runtimes) and most take EINTR from a file
-   * system for a failure, while an answer is normally milliseconds away.
-   */
-  releaseInterrupted(): void {
-    if (!this.#someInterrupted) return
-    this.#someInterrupted = false
-    const before = performance.now() - this.options.interruptAfterMs
+  /** Looks after requests that wait: names the slow ones, lets interrupted callers go. Cheap; call often. */
+  tend(): void {
+    if (this.#waiting.size === 0) return
+    const now = performance.now()
+    if (now < this.#nextTend) return
+    this.#nextTend = now + TEND_MS
     for (const request of this.#waiting.values()) {
-      if (!request.interrupted) continue
-      if (request.arrivedMs <= before) this.refuse(request, ERRNO.EINTR)
-      else this.#someInterrupted = true
+      const waitedMs = now - request.arrivedMs
+      if (request.interrupted && waitedMs >= this.options.interruptAfterMs) {
+        this.refuse(request, ERRNO.EINTR)
+      } else if (waitedMs >= SLOW_MS && !request.reportedSlow) {
+        request.reportedSlow = true
+        this.log.warn('a request waits long for its data', { ...this.#fields(request), seconds: Math.round(waitedMs / 1000) })
+      }
     }
+  }
+
+  /** How long the oldest unanswered request has waited, in milliseconds; 0 when none waits. */
+  get longestWaitMs(): number {
+    let oldest = Infinity
+    for (const request of this.#waiting.values()) oldest = Math.min(oldest, request.arrivedMs)
+    return oldest === Infinity ? 0 : performance.now() - oldest
   }
 
   /** Answers everything that still waits, when the session ends before its data came. */

@@ -38,7 +38,9 @@ export interface FuseSessionParts {
 
 export interface SessionStats {
   readonly opcodes: readonly OpcodeStats[]
+  /** Requests without an answer, and how long the oldest of them has waited. */
   readonly waiting: number
+  readonly longestWaitMs: number
   readonly malformed: number
   readonly rejectedReplies: number
   readonly bytesRead: number
@@ -108,8 +110,8 @@ export class FuseSession {
   }
 
   stats(): SessionStats {
-    const { stats, waiting } = this.#exchange
-    return { opcodes: stats.toArray(), waiting, malformed: stats.malformed, rejectedReplies: stats.rejectedReplies, bytesRead: stats.bytesRead }
+    const { stats, waiting, longestWaitMs } = this.#exchange
+    return { opcodes: stats.toArray(), waiting, longestWaitMs, malformed: stats.malformed, rejectedReplies: stats.rejectedReplies, bytesRead: stats.bytesRead }
   }
 
   /**
@@ -120,7 +122,7 @@ export class FuseSession {
     try {
       const ready = gate.mayBlock() ? gate.wait(this.#exchange.waiting > 0) : gate.look()
       if ((ready & DEVICE) !== 0) this.#drain()
-      this.#exchange.releaseInterrupted()
+      this.#exchange.tend()
     } catch (error) {
       reject(error)
       return
@@ -133,7 +135,7 @@ export class FuseSession {
     while (this.#end === undefined && !this.#stopping) {
       if (this.#drain() === 0) await gate.waitAsync()
       else await new Promise((resolve) => setImmediate(resolve))
-      this.#exchange.releaseInterrupted()
+      this.#exchange.tend()
     }
   }
 

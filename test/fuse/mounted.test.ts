@@ -1,4 +1,5 @@
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -55,7 +56,7 @@ describe.skipIf(reason !== undefined)('a mounted tree', () => {
     const m = child.mountpoint
     expect(child.output).toBe(who.uid === undefined ? 'ready mount\n' : 'ready fusermount3\n')
 
-    const names = 'big.bin caf\xe9\n\x01 empty hello.txt link live many null one slow.bin sparse.img sub two'.split(' ').sort()
+    const names = 'big.bin caf\xe9\n\x01 delivered.bin empty hello.txt link live many null one slow.bin sparse.img sub two'.split(' ').sort()
     expect((await sh(`ls -1A --show-control-chars --literal ${m}; true`, who)).trimEnd().split('\n').length).toBe(names.length + 1)
     expect((await sh(`find ${m} -mindepth 1 -maxdepth 1 -printf '%f/'`, who)).split('/').filter(Boolean).sort()).toEqual(names)
     expect(await sh(`cat ${m}/hello.txt ${m}/link ${m}/caf*`, who)).toBe('hello world\nleaf\nodd name\n')
@@ -64,7 +65,7 @@ describe.skipIf(reason !== undefined)('a mounted tree', () => {
     )
     expect(await sh(`stat -c '%t:%T %F' ${m}/null`, who)).toBe('1:3 character special file\n')
     expect(await sh(`stat -c %i ${m}/one ${m}/two | uniq | wc -l`, who)).toBe('1\n')
-    for (const name of ['big.bin', 'slow.bin']) {
+    for (const name of ['big.bin', 'slow.bin', 'delivered.bin']) {
       expect((await sh(`sha256sum < ${m}/${name}`, who)).slice(0, 64)).toBe(bigDigest)
     }
     expect(await sh(`getfattr -d --absolute-names ${m}/hello.txt`, who)).toContain('user.comment="a note"\nuser.empty=""')
@@ -215,6 +216,30 @@ describe.skipIf(reason !== undefined)('a mounted tree', () => {
     expect(await held).toContain('3000001')
     await child.waitFor(/^end unmounted\n/m)
     await expect(unmount(path)).rejects.toThrow(/Nothing is mounted/)
+  })
+
+  it('ends cleanly under load, whoever dies', async () => {
+    const child = await mount({ manyFiles: 2000, delayMs: 0 })
+    const m = child.mountpoint
+    const loops = [
+      `while :; do find ${m} -printf '%s' || exit; done`,
+      `while :; do cat ${m}/delivered.bin ${m}/slow.bin | cksum || exit; done`,
+      `while :; do dd if=${m}/big.bin of=/dev/null bs=64k iflag=direct || exit; done`,
+      `while :; do timeout -s KILL 0.05 cat ${m}/slow.bin; done`,
+    ].map((loop) => spawn('/bin/sh', ['-c', loop], { stdio: 'ignore', detached: true }))
+    const ended = loops.map((loop) => new Promise((resolve) => loop.on('exit', resolve)))
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 2000))
+      const before = await counts(child)
+      expect(before['READ']).toBeGreaterThan(10)
+      await unmount(Buffer.from(m), { lazy: true })
+    } finally {
+      for (const loop of loops) process.kill(-loop.pid!, 'SIGKILL')
+    }
+    await Promise.all(ended)
+    await child.waitFor(/^end unmounted\n/m)
+    expect(await child.exited).toBe(0)
+    expect(child.errors.replace(/^debug: .*\n/gm, '')).toBe('')
   })
 
   it('sees an abort through fusectl', async () => {

@@ -3,6 +3,8 @@
  * standard input: `stop`, `unmount`, `add NAME` (to the live directory), `stats`, `calls`.
  */
 import { createInterface } from 'node:readline'
+import { Worker } from 'node:worker_threads'
+import type { DirectReply, ReadAt } from '#src/bytes/read-at.js'
 import { mountFuse, unmount } from '#src/fuse/mount.js'
 import { parseMountOptions } from '#src/fuse/mount-options.js'
 import { raiseReadahead } from '#src/fuse/readahead.js'
@@ -32,6 +34,38 @@ for (let i = 0; i < (setup.manyFiles ?? 0); i++) many[`file-${String(i).padStart
 
 const live = dir({ first: file('1\n', { ttl: 1 }) }, { ttl: 1, negativeTtl: 0, attr: { mtimeSec: 1000 } })
 const shared = file('two names\n', { attr: { nlink: 2 } })
+/** Bytes that a thread of its own writes into the device, behind the header it is given. */
+let deviceFd = -1
+const replies = new Map<number, DirectReply>()
+let sender: Worker | undefined
+const delivered: ReadAt = {
+  name: 'delivered',
+  size: big.length,
+  peek: () => undefined,
+  read: () => Promise.reject(new Error('not this way')),
+  deliver(offset, length, reply) {
+    sender ??= startSender()
+    const id = replies.size
+    replies.set(id, reply)
+    sender.postMessage({ id, offset, length, header: reply.header })
+  },
+}
+
+function startSender(): Worker {
+  const shared = new SharedArrayBuffer(big.length)
+  new Uint8Array(shared).set(big)
+  const code = `const { parentPort, workerData } = require('node:worker_threads')
+    const data = new Uint8Array(workerData.shared)
+    parentPort.on('message', ({ id, offset, length, header }) => {
+      require('node:fs').writevSync(workerData.deviceFd, [header, data.subarray(offset, offset + length)])
+      parentPort.postMessage(id)
+    })`
+  const worker = new Worker(code, { eval: true, workerData: { shared, deviceFd } })
+  worker.on('message', (id: number) => replies.get(id)?.done())
+  worker.unref()
+  return worker
+}
+
 const tree = new FakeTree(
   dir({
     'hello.txt': file('hello world\n', {
@@ -40,6 +74,7 @@ const tree = new FakeTree(
     }),
     'big.bin': file(big),
     'slow.bin': { mode: S_IFREG | 0o600, stream: new MemoryStream(big, true) },
+    'delivered.bin': { mode: S_IFREG | 0o644, stream: delivered },
     'sparse.img': file(sparse, { attr: { blocks: 16 } }),
     empty: file(''),
     link: link('sub/deep/leaf'),
@@ -66,6 +101,7 @@ const mounted = await mountFuse({
   source: 'test, tree',
   options: parseMountOptions(setup.mountOptions ?? []),
 })
+deviceFd = mounted.fd
 const session = new FuseSession({
   fd: mounted.fd,
   tree,
