@@ -7,6 +7,7 @@ import {
 } from './format.js' // prettier-ignore
 import type { ArchiveLayout } from './layout.js'
 import type { ProblemList } from './problems.js'
+import type { TimeSlice } from './time-slice.js'
 
 /** Where a goodbye table and its directory are, as the tail row tells. */
 export interface TableSpan {
@@ -35,6 +36,8 @@ export interface SortedRows {
 const TAIL_WINDOW = 4096
 /** Rows are read in pieces of this size at most. */
 const ROWS_WINDOW = ROW_SIZE * 43690
+/** Rows between two looks at the clock. */
+const CLOCK_STEP = 4096
 /** No extent: real ones are -1 or more. */
 const UNUSED = -2
 
@@ -90,7 +93,13 @@ function decodeTail(view: DataView, at: number, layout: ArchiveLayout, end: numb
  * Reads a table. Rows that point outside `[firstChild, table)` or to the same place as another
  * cost their entry and are reported; a wrong GOODBYE header throws.
  */
-export async function readRows(layout: ArchiveLayout, span: TableSpan, firstChild: number, problems: ProblemList): Promise<SortedRows> {
+export async function readRows(
+  layout: ArchiveLayout,
+  span: TableSpan,
+  firstChild: number,
+  problems: ProblemList,
+  slice: TimeSlice,
+): Promise<SortedRows> {
   const { meta } = layout
   const places = new Float64Array(span.count)
   const extents = new Float64Array(span.count)
@@ -119,8 +128,9 @@ export async function readRows(layout: ArchiveLayout, span: TableSpan, firstChil
     }
     pos += length
     skip = 0
+    await slice.pause()
   } while (pos < last)
-  return sortRows(places.subarray(0, count), extents, hashes, meta.name, problems)
+  return sortRows(places.subarray(0, count), extents, hashes, meta.name, problems, slice)
 }
 
 function checkHeader(view: DataView, span: TableSpan, stream: string): void {
@@ -131,7 +141,14 @@ function checkHeader(view: DataView, span: TableSpan, stream: string): void {
   }
 }
 
-function sortRows(places: Float64Array, extents: Float64Array, hashes: Int32Array, stream: string, problems: ProblemList): SortedRows {
+async function sortRows(
+  places: Float64Array,
+  extents: Float64Array,
+  hashes: Int32Array,
+  stream: string,
+  problems: ProblemList,
+  slice: TimeSlice,
+): Promise<SortedRows> {
   // Sorting numbers alone is several times faster than sorting indices by comparison.
   const fileOfs = places.slice().sort()
   const sortedExtents = new Float64Array(places.length).fill(UNUSED)
@@ -139,6 +156,7 @@ function sortRows(places: Float64Array, extents: Float64Array, hashes: Int32Arra
   const first = fileOfs[0] ?? 0
   const scale = (places.length - 1) / Math.max(1, (fileOfs[places.length - 1] ?? 0) - first)
   for (let row = 0; row < places.length; row++) {
+    if (row % CLOCK_STEP === 0) await slice.pause()
     const place = places[row]!
     const at = findPlace(fileOfs, place, Math.floor((place - first) * scale))
     if (sortedExtents[at] !== UNUSED) {

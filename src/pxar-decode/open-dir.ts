@@ -46,8 +46,9 @@ export async function openDirectory(layout: ArchiveLayout, end: number, expectEn
   self.fileOfs = -1
   self.end = end
   const problems = new ProblemList()
-  const rows = await readRows(layout, span, self.itemEnd, problems)
-  return new DirReader(layout, span, self, rows, problems).read()
+  const slice = new TimeSlice(SLICE_MS)
+  const rows = await readRows(layout, span, self.itemEnd, problems, slice)
+  return new DirReader(layout, span, self, rows, problems, slice).read()
 }
 
 /** Names of hostile length are cut to this in reports. */
@@ -70,15 +71,16 @@ class DirReader {
   readonly #linkOwn: number[] = []
   readonly #linkTarget: number[] = []
   #unreadable = 0
-  readonly #slice = new TimeSlice(SLICE_MS)
+  readonly #slice: TimeSlice
 
-  constructor(layout: ArchiveLayout, span: TableSpan, self: EntryRecord, rows: SortedRows, problems: ProblemList) {
+  constructor(layout: ArchiveLayout, span: TableSpan, self: EntryRecord, rows: SortedRows, problems: ProblemList, slice: TimeSlice) {
     this.#layout = layout
     this.#meta = layout.meta
     this.#span = span
     this.#self = self
     this.#rows = rows
     this.#problems = problems
+    this.#slice = slice
     this.#cursor = self.itemEnd
     this.#builder = new DirBuilder(layout.meta.name, rows.count)
   }
@@ -102,7 +104,7 @@ class DirReader {
         try {
           bytes = await this.#meta.read(start, until - start)
           windowSize = Math.min(MAX_WINDOW, windowSize * 2)
-        } catch (error) {
+        } catch {
           if (i + 1 < count && fileOfs[i + 1]! + HEADER_SIZE < until) {
             // Part of the window cannot be read: close in on that part.
             windowSize = Math.floor((until - start) / 2)

@@ -4,7 +4,7 @@ import { AbortedError, FormatError, PbsfsError } from '#src/errors/errors.js'
 import { Catalog, type CatalogFolder } from '#src/pxar-decode/catalog.js'
 import { CATALOG_MAGIC, CatalogWriter, catalogEntry, encodeCatalog, varu } from '../support/catalog-encoder.js'
 import { MemoryStream, type MemoryStreamOptions } from '../support/memory-stream.js'
-import { bytes, dir, file, hardlink, symlink, type SourceDir } from '../support/pxar-encoder.js'
+import { bytes, dir, file, hardlink, symlink } from '../support/pxar-encoder.js'
 
 function pathOf(folder: CatalogFolder, name: Uint8Array): string {
   let path = Buffer.from(name).toString('latin1')
@@ -119,7 +119,7 @@ describe('Catalog', () => {
 })
 
 function withPointer(pointer: bigint): Buffer {
-  const encoded = encodeCatalog({ 'r.pxar.didx': root as SourceDir })
+  const encoded = encodeCatalog({ 'r.pxar.didx': root })
   encoded.writeBigUInt64LE(pointer, encoded.length - 8)
   return encoded
 }

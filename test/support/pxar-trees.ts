@@ -43,7 +43,7 @@ const anyNode = fc.letrec<{ node: SourceNode }>((tie) => {
       with_(fc.record({ kind: fc.constantFrom('char' as const, 'block' as const), major: u32, minor: u32 })),
       with_(fc.record({ kind: fc.constantFrom('fifo' as const, 'socket' as const) })),
       with_(fc.record({ kind: fc.constant('dir' as const), children: fc.array(tie('node'), { maxLength: 8 }) })),
-    ) as fc.Arbitrary<SourceNode>,
+    ),
   }
 }).node
 
