@@ -32,6 +32,9 @@ export interface ReadAt {
   /** Bytes of `[offset, offset+length)` that are not known to be zero; left out: all of them. */
   countData?(offset: number, length: number): number
 
+  /** A reader got these bytes through `peek`: the stream may load what comes next. */
+  noteRead?(offset: number, length: number): void
+
   /**
    * Brings into memory what `nextData` and `nextHole` answer from; before that a stream may take
    * everything for data. undefined: it is there. Rejects when the stream cannot be opened.

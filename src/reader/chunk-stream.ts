@@ -85,6 +85,10 @@ export class ChunkStream implements ReadAt {
     return out
   }
 
+  noteRead(offset: number, length: number): void {
+    if (this.#sequential.note(offset, length)) this.#loadAhead(this.#chunkAt(offset + length - 1))
+  }
+
   nextData(offset: number): number {
     for (let i = this.#chunkAt(offset); i < this.#index.count; i++) {
       if (!this.#isZero(i)) return Math.max(offset, this.#index.startOf(i))
@@ -123,7 +127,7 @@ export class ChunkStream implements ReadAt {
       parts.push({ ref: this.#isZero(i) ? undefined : this.#ref(i), from, to, offset: start + from })
     }
     new Delivery(this.name, fd, this.#loader, parts, reply).start()
-    if (this.#sequential.note(offset, length)) this.#loadAhead(last)
+    if (length > 0) this.noteRead(offset, length)
   }
 
   #loadAhead(current: number): void {

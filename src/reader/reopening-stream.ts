@@ -26,6 +26,10 @@ export class ReopeningStream implements ReadAt {
     return (await this.#open()).read(offset, length)
   }
 
+  noteRead(offset: number, length: number): void {
+    this.#opened()?.noteRead(offset, length)
+  }
+
   nextData(offset: number): number {
     return this.#opened()?.nextData(offset) ?? offset
   }
