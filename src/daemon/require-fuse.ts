@@ -1,4 +1,4 @@
-import { closeSync, lstatSync, openSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { MountError } from '../errors/errors.js'
 
 const FUSE_DEVICE = '/dev/fuse'
@@ -22,7 +22,7 @@ export function requireFuseDevice(device: string = FUSE_DEVICE): void {
 /** MountError with the remedy unless the helper that mounts for ordinary users is in PATH. */
 export function requireFusermount(searchPath: string = process.env['PATH'] ?? ''): void {
   for (const folder of [...searchPath.split(':'), '/bin', '/usr/bin']) {
-    if (folder.startsWith('/') && lstatSync(`${folder}/fusermount3`, { throwIfNoEntry: false }) !== undefined) return
+    if (folder.startsWith('/') && existsSync(`${folder}/fusermount3`)) return
   }
   throw new MountError('fusermount3 is not there; an ordinary user cannot mount without it', {
     remedy: 'Install the package fuse3, or run pbsfs as root.',

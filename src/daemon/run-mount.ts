@@ -2,7 +2,6 @@ import { rmdirSync } from 'node:fs'
 import { escapeName } from '../bytes/names.js'
 import { BusyError } from '../errors/errors.js'
 import type { FoundSource } from './find-source.js'
-import { openControlSocket, type ControlSocket } from './control-socket.js'
 import { removeLeftovers } from './find-mounts.js'
 import { describeHolders, findHolders } from './holders.js'
 import type { DaemonLog } from './log.js'
@@ -10,15 +9,11 @@ import type { SessionEnd } from './messages.js'
 import { decodeBytes, type MountConfig } from './mount-config.js'
 import { findMount, type MountedPlace, type MountTable } from './mount-table.js'
 import { prepareMountpoint, type Prepared } from './preflight.js'
-import { readProcessId } from './process-id.js'
-import { findRuntimeFolder, openRuntimeFolder } from './runtime-folder.js'
-import { removeRecord, socketPath, writeRecord } from './runtime-record.js'
+import { publishMount, type PublishedMount } from './publish-mount.js'
+import { findRuntimeFolder } from './runtime-folder.js'
 import type { Session } from './session.js'
-import type { MountStatus } from './status.js'
 import { withTimeout } from './with-timeout.js'
 
-/** A status question waits this long for the session thread. */
-const STATUS_TIMEOUT_MS = 1_000
 /** After an abort the session must be gone by then; else the process ends without it. */
 const ABORT_TIMEOUT_MS = 1_000
 /** In place of a descriptor, for a driver that mounts by itself. */
@@ -98,9 +93,7 @@ class ServedMount {
   #detached = false
   readonly #onSignal = (signal: NodeJS.Signals) => this.#handleSignal(signal)
   #signals = 0
-  #socket: ControlSocket | undefined
-  #folder: string | undefined
-  #started = new Date()
+  #published: PublishedMount | undefined
   #abort: (() => void) | undefined
 
   constructor(config: MountConfig, parts: MountParts, prepared: Prepared, source: string) {
@@ -131,8 +124,15 @@ class ServedMount {
     }
     this.#findPlace()
     if (this.#signals === 0) {
-      this.#started = new Date()
-      await this.#publish()
+      this.#published = await publishMount({
+        config: this.#config,
+        mountpoint: this.#mountpoint,
+        created: this.#prepared.created,
+        source: this.#source,
+        session,
+        log,
+        logName: this.#parts.logName,
+      })
       log.info('mounted', { path: escapeName(this.#mountpoint), source: this.#source, pid: process.pid })
       this.#parts.onReady({ mountpoint: escapeName(this.#mountpoint), source: this.#source, log: this.#parts.logName })
     }
@@ -154,8 +154,7 @@ class ServedMount {
       await withTimeout(gone, LAST_UNMOUNT_TIMEOUT_MS)
     }
     await this.#parts.session.terminate(ABORT_TIMEOUT_MS)
-    await this.#socket?.close()
-    if (this.#folder !== undefined) removeRecord(this.#folder, process.pid)
+    await this.#published?.withdraw()
     if (this.#prepared.created) removeFolder(this.#mountpoint)
   }
 
@@ -203,45 +202,6 @@ class ServedMount {
     if (this.#place !== undefined) this.#parts.table.abort(this.#place.minor)
     this.#parts.session.stop()
     setTimeout(() => this.#abort?.(), ABORT_TIMEOUT_MS)
-  }
-
-  /** Record and socket. A mount that works is worth more than its status: failures are logged. */
-  async #publish(): Promise<void> {
-    const id = readProcessId(process.pid)
-    if (id === undefined) return
-    try {
-      this.#folder = openRuntimeFolder()
-      this.#socket = await openControlSocket(socketPath(this.#folder, id.pid), () => this.#status())
-      writeRecord(this.#folder, {
-        ...id,
-        version: this.#config.pbsfs,
-        mountpoint: this.#mountpoint.toString('hex'),
-        source: this.#source,
-        driver: this.#config.driver,
-        log: this.#parts.logName,
-        started: this.#started.toISOString(),
-        createdMountpoint: this.#prepared.created,
-      })
-    } catch (error) {
-      this.#parts.log.warn('no status of this mount', { message: error instanceof Error ? error.message : String(error) })
-    }
-  }
-
-  async #status(): Promise<MountStatus> {
-    const session = await this.#parts.session.status(STATUS_TIMEOUT_MS)
-    return {
-      mountpoint: escapeName(this.#mountpoint),
-      source: this.#source,
-      state: session === undefined ? 'silent' : 'running',
-      pid: process.pid,
-      uptimeSeconds: Math.floor((Date.now() - this.#started.getTime()) / 1000),
-      started: this.#started.toISOString(),
-      pbsfs: this.#config.pbsfs,
-      driver: this.#config.driver,
-      log: this.#parts.logName,
-      session: session ?? null,
-      recent: this.#parts.log.recent(),
-    }
   }
 }
 

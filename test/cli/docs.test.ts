@@ -26,7 +26,7 @@ describe.each(COMMANDS.map((define) => define(() => undefined)))('$command', (co
   test('every option is described, and none that is not there', async () => {
     const parser = yargs().help(false).version(false)
     if (typeof command.builder === 'function') await command.builder(parser)
-    const positionals = String(command.command).match(/\w+(?=[\]>])/g) ?? []
+    const positionals = [...String(command.command).matchAll(/\w+(?=[\]>])/g)].map((match) => match[0])
     const names = optionNames(parser).filter((option) => !positionals.includes(option))
     const text = section(`pbsfs ${name}`)
     expect(names.filter((option) => !quoted(text, option))).toEqual([])

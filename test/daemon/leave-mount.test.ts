@@ -118,7 +118,7 @@ describe('leaveMount', () => {
     const { leave, table, mountpoint, record } = arrange({ mounted: false })
     const elsewhere = new FakeMountTable()
     elsewhere.add(mountpoint)
-    table.list = ((pid?: number) => (pid === record.pid ? elsewhere.list() : [])) as typeof table.list
+    table.list = (pid?: number) => (pid === record.pid ? elsewhere.list() : [])
     expect(await leave()).toEqual({ mountpoint, wasDead: false })
     expect(readProcessId(record.pid)).toBeUndefined()
   })

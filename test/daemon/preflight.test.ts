@@ -134,5 +134,8 @@ describe('what FUSE needs', () => {
     if (!found) expect(() => requireFusermount(bin)).toThrow('fuse3')
     writeFileSync(join(bin, 'fusermount3'), '')
     expect(() => requireFusermount(`relative:${bin}`)).not.toThrow()
+    // A folder that may not be entered, or is none, has no helper.
+    if (!found) expect(() => requireFusermount(join(folder, 'file'))).toThrow('fuse3')
+    else expect(() => requireFusermount(join(folder, 'file'))).not.toThrow()
   })
 })

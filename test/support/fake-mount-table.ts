@@ -14,7 +14,7 @@ export class FakeMountTable implements MountTable {
     return place
   }
 
-  list(): MountedPlace[] {
+  list(_pid?: number): MountedPlace[] {
     return [...this.places]
   }
 

@@ -25,7 +25,8 @@ export async function umount(args: UmountArguments, { output }: CommandContext):
 }
 
 async function listMounts(output: CommandContext['output']): Promise<number> {
-  const mounts = (await findMounts(kernelMountTable)).filter(({ state }) => state !== 'leaving')
+  const isRoot = process.geteuid?.() === 0
+  const mounts = (await findMounts(kernelMountTable)).filter(({ state }) => state !== 'leaving' && (isRoot || state !== 'unknown'))
   if (mounts.length === 0) {
     output.out('nothing is mounted\n')
     return EXIT.ok
