@@ -3,6 +3,7 @@ import { ChunkCache } from '../cache/chunk-cache.js'
 import { escapeName, keyOf } from '../bytes/names.js'
 import { SourceError } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'
+import { NO_SECRETS, type MountSecrets } from '../keys/secrets.js'
 import { ChunkLoader } from '../reader/chunk-loader.js'
 import { openPlainFile } from '../source/plain-file-stream.js'
 import type { ArchiveSource, ResolvedSource, StoreSource } from '../source/resolve-source.js'
@@ -23,6 +24,7 @@ import { FOREVER, ROOT, type Entry, type Tree } from '../tree/tree.js'
 import type { Owner, VirtualNode } from '../tree/virtual-node.js'
 import { DecodePool } from '../workers/decode-pool.js'
 import type { ProblemLog } from './problem-log.js'
+import { SnapshotKeys } from './snapshot-keys.js'
 import { StoreStreams } from './stream-opener.js'
 
 const S_IFMT = 0o170000
@@ -34,6 +36,10 @@ export interface OpenSettings {
   readonly decoders: number
   /** Descriptor of the kernel's channel, for replies that decode threads write. */
   readonly replyFd?: number
+  /** Keys of encrypted and signed snapshots. */
+  readonly secrets?: MountSecrets
+  /** Show what contradicts its manifest or signature, with a warning. */
+  readonly force?: boolean
   readonly log: Log
   readonly problems: ProblemLog
   /** Text of `.pbsfs/status`. */
@@ -85,7 +91,7 @@ async function openStore(source: StoreSource, settings: OpenSettings): Promise<O
     const info = await store.describe()
     for (const remark of info.remarks) settings.log.info(remark, { path })
     const loader = new ChunkLoader(cache, pool)
-    const context = storeContext(store, loader, settings)
+    const context = storeContext(store, loader, pool, settings)
     const { root, known } = await selectRoot(source.selector, context)
     const { remarks, s3Cache } = info
     const opened = store
@@ -124,11 +130,18 @@ function sourceState(
 /** A chunk that takes longer is said to be stalled. */
 const STALL_SECONDS = 30
 
-function storeContext(store: StoreThread, loader: ChunkLoader, settings: OpenSettings): StoreContext {
+function storeContext(store: StoreThread, loader: ChunkLoader, pool: DecodePool, settings: OpenSettings): StoreContext {
+  const keys = new SnapshotKeys(store, {
+    secrets: settings.secrets ?? NO_SECRETS,
+    force: settings.force ?? false,
+    log: settings.log,
+    problems: settings.problems,
+    onKey: (added) => pool.addKey(added),
+  })
   const readahead = settings.decoders + 1
   return {
     datastore: store,
-    opener: new StoreStreams(store, loader, {
+    opener: new StoreStreams(store, loader, keys, {
       readahead,
       ...(settings.replyFd === undefined ? {} : { replyFd: settings.replyFd }),
     }),
@@ -158,6 +171,7 @@ async function selectRoot(selector: Selector, context: StoreContext): Promise<{ 
   if (!entries.some((entry) => entry.time === time)) throw notThere(selector, 'there is no such finished snapshot')
   const snapshot = new SnapshotDir(ROOT, undefined, '', context, { group, time })
   if (archive === undefined) {
+    await snapshot.requireTrust()
     await snapshot.registerArchives()
     return { root: snapshot, known: await snapshot.totalBytes() }
   }
@@ -170,6 +184,8 @@ async function selectRoot(selector: Selector, context: StoreContext): Promise<{ 
   if (inside !== undefined) throw notThere(selector, `${found.name} is a file, there is nothing inside`)
   const name = Buffer.from(found.name)
   const file = context.registry.intern(found.name, (fileId) => found.child.make(fileId, undefined, found.name))
+  // What is wrong with it shows now.
+  await (await file.content()).stream.prepare?.()
   const attr = await file.getattr()
   return { root: new SingleDir(ROOT, context.owner, name, () => file.entry()), known: attr.size }
 }

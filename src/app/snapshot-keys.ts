@@ -50,8 +50,10 @@ export class SnapshotKeys {
     const entry = { keys: this.#ring.size, judgement }
     this.#judgements.set(seen.manifest, entry)
     judgement.then(
-      // A key that was recovered on the way is no reason to ask again.
-      (done) => done.missingKey ?? this.#judgements.set(seen.manifest, { keys: this.#ring.size, judgement }),
+      (done) => {
+        // A key that was recovered on the way is no reason to ask again.
+        if (done.missingKey === undefined) this.#judgements.set(seen.manifest, { keys: this.#ring.size, judgement })
+      },
       () => this.#judgements.delete(seen.manifest),
     )
     return judgement
@@ -93,34 +95,37 @@ export class SnapshotKeys {
     if (!verifySignature(seen.json, place, manifest.signature, key.key.idKey)) {
       return this.#refuse(place, 'wrong', 'the signature of its manifest is wrong: it is not the one that was backed up', [key])
     }
-    return { signature: 'verified', missingKey: undefined, refusal: undefined, keys: [key] }
+    return { signature: 'verified', needs: undefined, missingKey: undefined, refusal: undefined, keys: [key] }
   }
 
   #judgeUnsigned(place: string, isEncrypted: boolean): Judgement {
     const keys = this.#ring.all()
-    if (!isEncrypted) return { signature: 'none', missingKey: undefined, refusal: undefined, keys }
+    const judgement = { signature: 'none', needs: undefined, missingKey: undefined, refusal: undefined, keys } as const
+    if (!isEncrypted) return judgement
     this.#report('warn', `${place}: encrypted, but its manifest is not signed and names no key`, place)
-    const missingKey = keys.length > 0 ? undefined : this.#missing(place, 'needs a key (its manifest does not say which); given: none', {})
-    return { signature: 'none', missingKey, refusal: undefined, keys }
+    if (keys.length > 0) return judgement
+    const needs = 'needs a key (its manifest does not say which); given: none'
+    return { ...judgement, needs, missingKey: this.#missing(place, needs, {}) }
   }
 
   #withoutKey(place: string, wanted: string | undefined, isSigned: boolean, isEncrypted: boolean, note: string): Judgement {
     const shown = wanted === undefined ? undefined : formatFingerprint(wanted)
     const given = this.#ring.describe()
     const maker = shown === undefined ? 'a key' : `key ${shown}`
-    const signature = isSigned ? (`not verified: made with ${maker}; given: ${given}` as const) : 'missing'
+    const signature = isSigned ? `not verified: made with ${maker}; given: ${given}${note}` : 'missing'
+    const judgement = { signature, needs: undefined, missingKey: undefined, refusal: undefined, keys: [] }
     if (!isEncrypted) {
-      this.#settings.log.info(`${place}: signed, but not verified: made with ${maker}; given: ${given}`, { stream: place })
-      return { signature, missingKey: undefined, refusal: undefined, keys: [] }
+      this.#settings.log.info(`${place}: signature ${signature}`, { stream: place })
+      return judgement
     }
-    const sentence = `needs ${shown === undefined ? 'a key (its manifest does not say which)' : `key ${shown}`}; given: ${given}${note}`
-    const missingKey = this.#missing(place, sentence, { ...(shown === undefined ? {} : { wanted: shown }), given })
-    return { signature, missingKey, refusal: undefined, keys: [] }
+    const needs = `needs ${shown === undefined ? 'a key (its manifest does not say which)' : `key ${shown}`}; given: ${given}${note}`
+    const fields = { ...(shown === undefined ? {} : { wanted: shown }), given }
+    return { ...judgement, needs, missingKey: this.#missing(place, needs, fields) }
   }
 
-  #missing(place: string, sentence: string, fields: Readonly<Record<string, string>>): KeyError {
+  #missing(place: string, needs: string, fields: Readonly<Record<string, string>>): KeyError {
     const remedy = 'Give its key with --keyfile FILE, or the private master key with --master-keyfile FILE.'
-    const error = new KeyError(`${place}: ${sentence}`, { stream: place, ...fields, sentence, remedy })
+    const error = new KeyError(`${place}: ${needs}`, { stream: place, ...fields, remedy })
     if (this.#settings.problems.add(error)) this.#settings.log.warn(error.message, { stream: place })
     return error
   }
@@ -128,7 +133,7 @@ export class SnapshotKeys {
   #refuse(place: string, signature: 'wrong' | 'missing', why: string, keys: readonly RingKey[]): Judgement {
     const refusal = new IntegrityError(`${place}: ${why}`, { stream: place, remedy: 'Look at it all the same with --force.' })
     this.#report(this.force ? 'warn' : 'error', refusal.message, place)
-    return { signature, missingKey: undefined, refusal: this.force ? undefined : refusal, keys }
+    return { signature, needs: undefined, missingKey: undefined, refusal: this.force ? undefined : refusal, keys }
   }
 
   #report(level: 'warn' | 'error', message: string, place: string): void {

@@ -1,18 +1,23 @@
 import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { decodeBlobFile } from '../blob/decode.js'
-import { MAX_BLOB_FILE_SIZE } from '../blob/data-blob.js'
+import { MAX_BLOB_FILE_SIZE, parseBlob } from '../blob/data-blob.js'
 import type { ReadAt } from '../bytes/read-at.js'
 import { IntegrityError, KeyError } from '../errors/errors.js'
+import type { AnyIndex } from '../index/parse-index.js'
 import { compareWithManifest, parseIndex } from '../index/parse-index.js'
+import { ZeroChunks } from '../index/zero-chunks.js'
+import type { RingKey } from '../keys/key-ring.js'
+import { RSA_KEY_BLOB } from '../keys/master-key.js'
 import type { ChunkLoader } from '../reader/chunk-loader.js'
 import { ChunkStream } from '../reader/chunk-stream.js'
 import { ReopeningStream } from '../reader/reopening-stream.js'
-import type { Datastore, SnapshotRef } from '../source/datastore.js'
+import type { Datastore, SnapshotManifest, SnapshotRef } from '../source/datastore.js'
 import type { ManifestFile } from '../source/manifest.js'
 import { BytesStream } from '../tree/file-nodes.js'
-import type { StreamOpener } from '../tree/store-context.js'
+import type { SnapshotTrust, StreamOpener } from '../tree/store-context.js'
 import type { MaybePromise } from '../tree/tree.js'
+import { placeOf, type SnapshotKeys } from './snapshot-keys.js'
 
 /** Largest index file: 32 bytes for each 4 MiB of a 128 TiB image. */
 const MAX_INDEX_BYTES = 1024 * 1024 * 1024
@@ -28,11 +33,14 @@ export interface StreamSettings {
   readonly replyFd?: number
 }
 
-/** Opens indices and blobs of one datastore, and keeps those used last. */
+/** Opens indices and blobs of one datastore with the keys they need, and keeps those used last. */
 export class StoreStreams implements StreamOpener {
   readonly #datastore: Datastore
   readonly #loader: ChunkLoader
   readonly #settings: StreamSettings
+  readonly #keys: SnapshotKeys
+  /** By the number of the key. */
+  readonly #zeros = new Map<number, ZeroChunks>()
   readonly #indices: LRUCache<string, ChunkStream>
   readonly #opening = new Map<string, Promise<ChunkStream>>()
   readonly #blobs = new LRUCache<string, ReadAt>({
@@ -42,36 +50,41 @@ export class StoreStreams implements StreamOpener {
   /** The last one stays, however large it is. */
   #latest: { readonly key: string; readonly stream: ChunkStream } | undefined
 
-  constructor(datastore: Datastore, loader: ChunkLoader, settings: StreamSettings) {
+  constructor(datastore: Datastore, loader: ChunkLoader, keys: SnapshotKeys, settings: StreamSettings) {
+    this.#keys = keys
     this.#datastore = datastore
     this.#loader = loader
     this.#settings = settings
     this.#indices = new LRUCache({ maxSize: INDEX_BYTES, sizeCalculation: (stream) => stream.indexBytes })
   }
 
-  stream(snapshot: SnapshotRef, file: ManifestFile): ReadAt {
-    const key = `${placeOf(snapshot)}/${file.filename}/${file.csum}`
-    const delivers = this.#settings.replyFd !== undefined
-    return new ReopeningStream(nameOf(snapshot, file.filename), file.size, delivers, () => this.#open(key, snapshot, file))
+  trust(snapshot: SnapshotRef, seen: SnapshotManifest): Promise<SnapshotTrust> {
+    return this.#keys.judge(snapshot, seen)
   }
 
-  openBlob(snapshot: SnapshotRef, filename: string, expected?: ManifestFile): MaybePromise<ReadAt> {
-    if (expected === undefined) return this.#readBlob(snapshot, filename)
+  stream(snapshot: SnapshotRef, file: ManifestFile, seen: SnapshotManifest): ReadAt {
+    const key = `${placeOf(snapshot)}/${file.filename}/${file.csum}`
+    const delivers = this.#settings.replyFd !== undefined
+    return new ReopeningStream(nameOf(snapshot, file.filename), file.size, delivers, () => this.#open(key, snapshot, file, seen))
+  }
+
+  openBlob(snapshot: SnapshotRef, filename: string, seen: SnapshotManifest, expected?: ManifestFile): MaybePromise<ReadAt> {
+    if (expected === undefined) return this.#readBlob(snapshot, filename, seen)
     const key = `${placeOf(snapshot)}/${filename}/${expected.csum}`
     const known = this.#blobs.get(key)
     if (known !== undefined) return known
-    return this.#readBlob(snapshot, filename, expected).then((stream) => {
+    return this.#readBlob(snapshot, filename, seen, expected).then((stream) => {
       this.#blobs.set(key, stream)
       return stream
     })
   }
 
-  #open(key: string, snapshot: SnapshotRef, file: ManifestFile): MaybePromise<ChunkStream> {
+  #open(key: string, snapshot: SnapshotRef, file: ManifestFile, seen: SnapshotManifest): MaybePromise<ChunkStream> {
     const known = this.#latest?.key === key ? this.#latest.stream : this.#indices.get(key)
     if (known !== undefined) return known
     const running = this.#opening.get(key)
     if (running !== undefined) return running
-    const opening = this.#load(snapshot, file)
+    const opening = this.#load(snapshot, file, seen)
       .then((stream) => {
         this.#indices.set(key, stream)
         this.#latest = { key, stream }
@@ -82,28 +95,69 @@ export class StoreStreams implements StreamOpener {
     return opening
   }
 
-  async #load(snapshot: SnapshotRef, file: ManifestFile): Promise<ChunkStream> {
+  async #load(snapshot: SnapshotRef, file: ManifestFile, seen: SnapshotManifest): Promise<ChunkStream> {
     const name = nameOf(snapshot, file.filename)
-    const encrypted = file.cryptMode === 'encrypt'
-    if (encrypted) throw new KeyError(`${name}: encrypted, and no key was given`, { stream: name })
+    const keys = await this.#keys.keysFor(snapshot, seen, file.cryptMode === 'encrypt')
     const bytes = await this.#datastore.readFile(snapshot, file.filename, MAX_INDEX_BYTES)
     const index = parseIndex(bytes, name)
-    compareWithManifest(index, file)
-    return new ChunkStream(name, index, this.#loader, { ...this.#settings, encrypted })
+    const problem = compareWithManifest(index, file, this.#keys.force)
+    if (problem !== undefined) this.#keys.warn(problem, name)
+    if (keys.length <= 1) return this.#makeStream(name, index, file, keys[0])
+    return this.#tryKeys(name, index, file, keys)
   }
 
-  async #readBlob(snapshot: SnapshotRef, filename: string, expected?: ManifestFile): Promise<ReadAt> {
+  #makeStream(name: string, index: AnyIndex, file: ManifestFile, key: RingKey | undefined): ChunkStream {
+    const encrypted = file.cryptMode === 'encrypt'
+    return new ChunkStream(name, index, this.#loader, {
+      ...this.#settings,
+      encrypted: this.#keys.force ? undefined : encrypted,
+      ...(key === undefined ? {} : { keyId: key.id }),
+      ...(encrypted && key !== undefined ? { zeros: this.#zerosOf(key) } : {}),
+    })
+  }
+
+  #zerosOf({ id, key }: RingKey): ZeroChunks {
+    const zeros = this.#zeros.get(id) ?? new ZeroChunks(key.idKey)
+    this.#zeros.set(id, zeros)
+    return zeros
+  }
+
+  /** Nothing says which key it is: the first chunk that is not all zeros does. */
+  async #tryKeys(name: string, index: AnyIndex, file: ManifestFile, keys: readonly RingKey[]): Promise<ChunkStream> {
+    let failure: unknown
+    for (const key of keys) {
+      const stream = this.#makeStream(name, index, file, key)
+      const at = stream.nextData(0)
+      try {
+        if (at < stream.size) await stream.read(at, 1)
+        return stream
+      } catch (error) {
+        if (!(error instanceof IntegrityError)) throw error
+        failure = error
+      }
+    }
+    throw noKeyFits(name, failure)
+  }
+
+  async #readBlob(snapshot: SnapshotRef, filename: string, seen: SnapshotManifest, expected?: ManifestFile): Promise<ReadAt> {
     const name = nameOf(snapshot, filename)
+    // The manifest itself and the client's log are not signed: they can be read whatever the signature is worth.
+    if (expected !== undefined) await this.#keys.keysFor(snapshot, seen, false)
     const bytes = await this.#datastore.readFile(snapshot, filename, MAX_BLOB_FILE_SIZE)
-    if (expected !== undefined) checkBlob(bytes, name, expected)
-    return new BytesStream(name, decodeBlobFile(bytes, name))
+    const { encrypted } = parseBlob(bytes, name)
+    const problem = expected === undefined ? undefined : findBlobProblem(bytes, encrypted, name, expected)
+    if (problem !== undefined && !this.#keys.force) throw problem
+    if (problem !== undefined) this.#keys.warn(problem.message, name)
+    if (!encrypted) return new BytesStream(name, decodeBlobFile(bytes, name))
+    const keys = await this.#keys.keysFor(snapshot, seen, true)
+    return new BytesStream(name, decodeWith(bytes, name, keys))
   }
 }
 
-/** The manifest records length and SHA-256 of the file as it is stored. */
-function checkBlob(bytes: Uint8Array, name: string, expected: ManifestFile): void {
+/** The manifest records length and SHA-256 of the file as it is stored, and whether it is encrypted. */
+function findBlobProblem(bytes: Uint8Array, encrypted: boolean, name: string, expected: ManifestFile): IntegrityError | undefined {
   if (bytes.length !== expected.size) {
-    throw new IntegrityError(`${name}: the manifest gives another length`, {
+    return new IntegrityError(`${name}: the manifest gives another length`, {
       stream: name,
       expected: expected.size,
       actual: bytes.length,
@@ -111,12 +165,32 @@ function checkBlob(bytes: Uint8Array, name: string, expected: ManifestFile): voi
   }
   const actual = createHash('sha256').update(bytes).digest('hex')
   if (actual !== expected.csum) {
-    throw new IntegrityError(`${name}: the manifest gives another checksum`, { stream: name, expected: expected.csum, actual })
+    return new IntegrityError(`${name}: the manifest gives another checksum`, { stream: name, expected: expected.csum, actual })
   }
+  // What only the master key opens is encrypted in its own way.
+  if (encrypted === (expected.cryptMode === 'encrypt') || expected.filename === RSA_KEY_BLOB) return undefined
+  return new IntegrityError(`${name}: ${encrypted ? 'encrypted' : 'not encrypted'}, against what the manifest says`, {
+    stream: name,
+    expected: expected.cryptMode,
+    actual: encrypted ? 'encrypt' : 'none',
+  })
 }
 
-function placeOf({ group, time }: SnapshotRef): string {
-  return [...group.ns.flatMap((name) => ['ns', name]), group.type, group.id, time].join('/')
+function decodeWith(bytes: Uint8Array, name: string, keys: readonly RingKey[]): Uint8Array {
+  let failure: unknown
+  for (const { key } of keys) {
+    try {
+      return decodeBlobFile(bytes, name, undefined, key)
+    } catch (error) {
+      if (!(error instanceof IntegrityError)) throw error
+      failure = error
+    }
+  }
+  throw keys.length === 1 ? failure : noKeyFits(name, failure)
+}
+
+function noKeyFits(name: string, cause: unknown): KeyError {
+  return new KeyError(`${name}: none of the given keys opens it, or it is damaged`, { stream: name }, { cause })
 }
 
 function nameOf(snapshot: SnapshotRef, filename: string): string {

@@ -31,6 +31,10 @@ export class KeyRing {
     return this.#keys.get(fingerprint)
   }
 
+  get size(): number {
+    return this.#keys.size
+  }
+
   all(): RingKey[] {
     return [...this.#keys.values()]
   }

@@ -17,10 +17,17 @@ export function canonicalManifest(json: Uint8Array, name: string): string {
   return writeCanonical(new Map(signed), name)
 }
 
-/** Whether `signature` (hex) is the one the holder of the key made for this manifest. */
+/** Whether `signature` (hex) is the one the holder of the key made for this manifest. What cannot be signed has none. */
 export function verifySignature(json: Uint8Array, name: string, signature: string, idKey: Uint8Array): boolean {
   if (!/^[0-9a-fA-F]{64}$/.test(signature)) return false
-  const expected = createHmac('sha256', idKey).update(canonicalManifest(json, name)).digest()
+  let text: string
+  try {
+    text = canonicalManifest(json, name)
+  } catch (error) {
+    if (error instanceof FormatError) return false
+    throw error
+  }
+  const expected = createHmac('sha256', idKey).update(text).digest()
   return timingSafeEqual(expected, Buffer.from(signature, 'hex'))
 }
 

@@ -1,4 +1,4 @@
-import type { DirectReply, ReadAt } from '../bytes/read-at.js'
+import type { DirectReply, ReadAt, SharedRange } from '../bytes/read-at.js'
 import type { ChunkStream } from './chunk-stream.js'
 
 /**
@@ -7,14 +7,15 @@ import type { ChunkStream } from './chunk-stream.js'
  */
 export class ReopeningStream implements ReadAt {
   readonly name: string
-  readonly size: number
+  /** As the manifest says, until the index is open. */
+  size: number
   readonly deliver?: (offset: number, length: number, reply: DirectReply) => void
-  readonly #open: () => ChunkStream | Promise<ChunkStream>
+  readonly #openIndex: () => ChunkStream | Promise<ChunkStream>
 
   constructor(name: string, size: number, delivers: boolean, open: () => ChunkStream | Promise<ChunkStream>) {
     this.name = name
     this.size = size
-    this.#open = open
+    this.#openIndex = open
     if (delivers) this.deliver = (offset, length, reply) => this.#deliver(offset, length, reply)
   }
 
@@ -24,6 +25,10 @@ export class ReopeningStream implements ReadAt {
 
   async read(offset: number, length: number): Promise<Uint8Array> {
     return (await this.#open()).read(offset, length)
+  }
+
+  share(offset: number, length: number): SharedRange | undefined {
+    return this.#opened()?.share(offset, length)
   }
 
   noteRead(offset: number, length: number): void {
@@ -41,6 +46,17 @@ export class ReopeningStream implements ReadAt {
   prepare(): Promise<void> | undefined {
     const stream = this.#open()
     return stream instanceof Promise ? stream.then(() => undefined) : undefined
+  }
+
+  #open(): ChunkStream | Promise<ChunkStream> {
+    const stream = this.#openIndex()
+    if (stream instanceof Promise) return stream.then((opened) => this.#note(opened))
+    return this.#note(stream)
+  }
+
+  #note(stream: ChunkStream): ChunkStream {
+    this.size = stream.size
+    return stream
   }
 
   #opened(): ChunkStream | undefined {

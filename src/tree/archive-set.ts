@@ -93,6 +93,7 @@ export class ArchiveSet implements ArchiveTable {
 
   async #open(spec: ArchiveSpec, slot: Slot): Promise<ArchiveNodes> {
     const streams = spec.openStreams()
+    await streams.meta.prepare?.()
     checkArchiveSize(spec.name, streams.meta.size)
     const pxar = await PxarArchive.open(streams)
     const links = new LinkCounter(

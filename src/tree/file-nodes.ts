@@ -45,10 +45,8 @@ export class FileNode extends VirtualNode {
   }
 
   override async xattrs(): Promise<Xattrs> {
-    const all = new Map(this.#source.xattrs ?? [])
     const stream = await this.#tryOpen()
-    if (stream instanceof Error) all.set(stream instanceof KeyError ? XATTR.key : XATTR.error, Buffer.from(stream.message))
-    return all
+    return new Map([...(this.#source.xattrs ?? []), ...(stream instanceof Error ? explain(stream) : [])])
   }
 
   /** A file that does not open is shown all the same; reading it gives the error. */
@@ -64,6 +62,11 @@ export class FileNode extends VirtualNode {
   }
 }
 
+/** The attribute that says why something does not open. */
+function explain(error: Error): Xattrs {
+  return new Map([[error instanceof KeyError ? XATTR.key : XATTR.error, Buffer.from(error.message)]])
+}
+
 /** What a file that may change holds at one moment. */
 export interface FileState {
   readonly bytes: Uint8Array
@@ -72,7 +75,7 @@ export interface FileState {
   readonly mtimeNsec: number
 }
 
-/** A small file that may change: what a reader gets has the size the last stat told. */
+/** A small file that may change: what a reader gets has the size the last stat told. One that does not open is shown empty. */
 export class ChangingFileNode extends VirtualNode {
   override readonly entryTtl: number
   readonly #owner: Owner
@@ -96,7 +99,8 @@ export class ChangingFileNode extends VirtualNode {
   }
 
   async getattr(): Promise<Attr> {
-    const state = await this.#load()
+    const state = await this.#tryLoad()
+    if (state instanceof Error) return this.attr(FILE_MODE, this.#owner, { ttl: LIVE_TTL })
     this.#state = state
     return this.attr(FILE_MODE, this.#owner, {
       size: state.bytes.length,
@@ -110,6 +114,20 @@ export class ChangingFileNode extends VirtualNode {
   override async content(): Promise<Content> {
     const state = (this.#state ??= await this.#load())
     return { stream: new BytesStream(this.path, state.bytes), start: 0, size: state.bytes.length }
+  }
+
+  override async xattrs(): Promise<Xattrs> {
+    const state = await this.#tryLoad()
+    return state instanceof Error ? explain(state) : new Map()
+  }
+
+  async #tryLoad(): Promise<FileState | Error> {
+    try {
+      return await this.#load()
+    } catch (error) {
+      if (isPbsfsError(error) && !(error instanceof NodeError)) return error
+      throw error
+    }
   }
 }
 

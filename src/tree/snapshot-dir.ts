@@ -31,11 +31,12 @@ export class SnapshotDir extends LiveDir {
   }
 
   protected async load(): Promise<Children> {
-    const { manifest } = await this.#look()
+    const seen = await this.#look()
+    const { manifest } = seen
     const files = await this.#context.datastore.listFiles(this.#snapshot, manifest)
     const archives = archivesOf(manifest)
     const names = new Map<string, Child>()
-    for (const archive of archives) names.set(archive.name, this.#child(archive, archives))
+    for (const archive of archives) names.set(archive.name, this.#child(archive, archives, seen))
     for (const file of [MANIFEST_NAME, CLIENT_LOG_NAME]) {
       const shown = file.slice(0, -'.blob'.length)
       const present = files.some((found) => found.name === file && found.stamp !== undefined)
@@ -59,11 +60,11 @@ export class SnapshotDir extends LiveDir {
   }
 
   override async xattrs(): Promise<Xattrs> {
-    const { datastore } = this.#context
-    const [{ manifest, protected: isProtected }, { owner }] = await Promise.all([
-      this.#look(),
-      datastore.groupInfo(this.#snapshot.group),
-    ])
+    const { datastore, opener } = this.#context
+    const [seen, { owner }] = await Promise.all([this.#look(), datastore.groupInfo(this.#snapshot.group)])
+    const { manifest, protected: isProtected } = seen
+    const { signature, needs, refusal } = await opener.trust(this.#snapshot, seen)
+    const problems = [...(refusal === undefined ? [] : [refusal.message]), ...manifest.problems]
     const modes = manifest.files.map((file) => file.cryptMode)
     const texts: [string, string | undefined][] = [
       [XATTR.owner, owner],
@@ -72,16 +73,19 @@ export class SnapshotDir extends LiveDir {
       [XATTR.verify, manifest.verify?.state],
       [XATTR.encrypted, modes.includes('encrypt') ? 'encrypt' : modes.includes('sign-only') ? 'sign-only' : 'none'],
       [XATTR.size, String(manifest.files.reduce((sum, file) => sum + file.size, 0))],
-      [XATTR.error, manifest.problems.length === 0 ? undefined : manifest.problems.join('\n')],
+      [XATTR.signature, signature],
+      [XATTR.key, needs],
+      [XATTR.error, problems.length === 0 ? undefined : problems.join('\n')],
     ]
     return new Map(texts.flatMap(([name, text]) => (text === undefined ? [] : [[name, Buffer.from(text)]])))
   }
 
   /** The archive a person means by that name, to be shown as the root of a mount; undefined: none. */
   async findChild(wanted: string): Promise<{ readonly name: string; readonly child: Child } | undefined> {
-    const archives = archivesOf((await this.#look()).manifest)
+    const seen = await this.#look()
+    const archives = archivesOf(seen.manifest)
     const archive = findArchive(archives, wanted)
-    if (archive !== undefined) return { name: archive.name, child: this.#child(archive, archives) }
+    if (archive !== undefined) return { name: archive.name, child: this.#child(archive, archives, seen) }
     const child = (await this.load()).get(wanted)
     return child === undefined ? undefined : { name: wanted, child }
   }
@@ -99,21 +103,28 @@ export class SnapshotDir extends LiveDir {
     }
   }
 
+  /** Rejects with what stands against opening what is in it: its signature, or the lack of its key. */
+  async requireTrust(): Promise<void> {
+    const { refusal, missingKey } = await this.#context.opener.trust(this.#snapshot, await this.#look())
+    const problem = refusal ?? missingKey
+    if (problem !== undefined) throw problem
+  }
+
   /** Bytes of everything in the snapshot, as its manifest counts them. */
   async totalBytes(): Promise<number> {
     return (await this.#look()).manifest.files.reduce((sum, file) => sum + file.size, 0)
   }
 
-  #child(archive: Archive, all: readonly Archive[]): Child {
+  #child(archive: Archive, all: readonly Archive[], seen: SnapshotManifest): Child {
     const version = versionOf(archive)
     if (isTree(archive)) {
       return {
         type: S_IFDIR,
         version,
-        make: (id, parent, path) => this.#archiveRoot(id, parent, path, archive, all, `${path}\0${version}`),
+        make: (id, parent, path) => this.#archiveRoot(id, parent, path, archive, all, seen, `${path}\0${version}`),
       }
     }
-    return { type: S_IFREG, version, make: (id, parent, path) => this.#file(id, parent, path, archive) }
+    return { type: S_IFREG, version, make: (id, parent, path) => this.#file(id, parent, path, archive, seen) }
   }
 
   #archiveRoot(
@@ -122,6 +133,7 @@ export class SnapshotDir extends LiveDir {
     path: string,
     archive: Archive,
     all: readonly Archive[],
+    seen: SnapshotManifest,
     key: string,
   ): VirtualNode {
     const { opener, archives, owner } = this.#context
@@ -131,11 +143,11 @@ export class SnapshotDir extends LiveDir {
       key,
       name: path,
       openStreams: () => ({
-        meta: opener.stream(this.#snapshot, meta!),
-        ...(payload === undefined ? {} : { payload: opener.stream(this.#snapshot, payload) }),
+        meta: opener.stream(this.#snapshot, meta!, seen),
+        ...(payload === undefined ? {} : { payload: opener.stream(this.#snapshot, payload, seen) }),
       }),
       countLinks: linkPass(
-        catalog === undefined ? undefined : opener.stream(this.#snapshot, catalog),
+        catalog === undefined ? undefined : opener.stream(this.#snapshot, catalog, seen),
         meta!.filename,
       ),
     }
@@ -143,7 +155,7 @@ export class SnapshotDir extends LiveDir {
     return new ArchiveRoot(id, parent, path, owner, opening, { entryTtl: LIVE_TTL })
   }
 
-  #file(id: NodeId, parent: VirtualNode | undefined, path: string, archive: Archive): VirtualNode {
+  #file(id: NodeId, parent: VirtualNode | undefined, path: string, archive: Archive, seen: SnapshotManifest): VirtualNode {
     const { opener, owner } = this.#context
     const file = archive.files[0]!
     const missing = missingHalf(archive)
@@ -153,16 +165,17 @@ export class SnapshotDir extends LiveDir {
       ...(missing === undefined ? {} : { xattrs: new Map([[XATTR.error, Buffer.from(missing)]]) }),
       open: () =>
         archive.kind === 'blob'
-          ? opener.openBlob(this.#snapshot, file.filename, file)
-          : opener.stream(this.#snapshot, file),
+          ? opener.openBlob(this.#snapshot, file.filename, seen, file)
+          : opener.stream(this.#snapshot, file, seen),
     })
   }
 
   #changing(filename: string): Child {
     const load = async (): Promise<FileState> => {
+      const seen = await this.#look()
       const [blob, files] = await Promise.all([
-        this.#context.opener.openBlob(this.#snapshot, filename),
-        this.#context.datastore.listFiles(this.#snapshot),
+        this.#context.opener.openBlob(this.#snapshot, filename, seen),
+        this.#context.datastore.listFiles(this.#snapshot, seen.manifest),
       ])
       const mtimeMs = files.find((file) => file.name === filename)?.stamp?.mtimeMs ?? 0
       return {

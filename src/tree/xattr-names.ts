@@ -13,6 +13,8 @@ export const XATTR = {
   protected: 'user.pbs.protected',
   /** How the snapshot is protected: `none`, `sign-only`, `encrypt`. */
   encrypted: 'user.pbs.encrypted',
+  /** Whether the manifest of a snapshot is the one its maker signed. */
+  signature: 'user.pbs.signature',
   /** Bytes of a snapshot as the manifest counts them. */
   size: 'user.pbs.size',
   /** Why a thing cannot be shown as what it is. */
