@@ -87,7 +87,7 @@ export class EventGate {
    * (immediates, watchers the epoll set does not hold yet). Call once a turn, then block.
    */
   mayBlock(): boolean {
-    const events = performance.nodeTiming.uvMetricsInfo.events
+    const events = countLoopEvents()
     const quiet = events === this.#events
     this.#events = events
     if (!quiet) return false
@@ -148,6 +148,12 @@ export class EventGate {
   }
 }
 
+/** Events this thread's loop has handled; 0 where Node cannot tell (22.0 to 22.7). */
+function countLoopEvents(): number {
+  const timing: { readonly uvMetricsInfo?: { readonly events: number } } = performance.nodeTiming
+  return timing.uvMetricsInfo?.events ?? 0
+}
+
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve)
@@ -156,12 +162,19 @@ function nextTurn(): Promise<void> {
 
 /** The epoll set of this process that watches `socketFd`, or -1 when not exactly one does. */
 function findEpollFd(socketFd: number): number {
-  const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${socketFd}`))?.[1]
+  let inode: string | undefined
+  let all: string[]
+  try {
+    inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${socketFd}`))?.[1]
+    all = readdirSync('/proc/self/fd')
+  } catch {
+    return -1
+  }
   if (inode === undefined) return -1
   const target = new RegExp(`^tfd:\\s+${socketFd}\\s.*`, 'm')
   const hex = BigInt(inode).toString(16)
   const found: number[] = []
-  for (const fd of readdirSync('/proc/self/fd')) {
+  for (const fd of all) {
     try {
       if (readlinkSync(`/proc/self/fd/${fd}`) !== 'anon_inode:[eventpoll]') continue
       const line = target.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[0]

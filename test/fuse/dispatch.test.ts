@@ -133,6 +133,7 @@ describe.each([
     expect(large.subarray(1).equals(await read(NODE.large, 1, 131072))).toBe(true)
     expect(large.subarray(0, 65536).equals(await read(NODE.large, 0, 65536))).toBe(true)
     expect((await kernel.ask('READ', 1, readIn(0, 10))).errno).toBe(21)
+    expect((await kernel.ask('READ', NODE.text, readIn(0, 0xffffffff))).errno).toBe(22)
   })
 
   it('GETXATTR and LISTXATTR tell the length, the value, or that there is no room', async () => {

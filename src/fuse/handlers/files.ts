@@ -15,8 +15,8 @@ import {
 
 const O_ACCMODE = 3
 const O_TRUNC = 0o1000
-/** More than any request negotiated at INIT asks for. */
-const MAX_READ = 4 * 1024 * 1024
+/** More than any request asks for that INIT can agree to: 65535 pages. */
+const MAX_READ = 256 * 1024 * 1024
 
 const NOT_TRACKED: Opened = { fh: 0 }
 
@@ -76,8 +76,10 @@ export function handleRead(x: Exchange, request: PendingRequest, view: DataView)
 
 /** Sends `[offset, offset+size)` of a file as far as it exists; short only at its end. */
 function sendContent(x: Exchange, request: PendingRequest, content: Content, offset: number, size: number): void {
+  // Not answered short: that would tell the kernel that the file ends there.
+  if (size > MAX_READ) return x.refuse(request, ERRNO.EINVAL)
   // A negative offset stands for one above 2^53, which is past any end.
-  const length = offset < 0 ? 0 : Math.min(size, MAX_READ, content.size - offset)
+  const length = offset < 0 ? 0 : Math.min(size, content.size - offset)
   if (length <= 0) {
     x.send(request, 0)
     return
@@ -95,6 +97,7 @@ function sendContent(x: Exchange, request: PendingRequest, content: Content, off
   const ready = stream.peek(start, length)
   if (ready !== undefined) {
     x.sendBytes(request, ready)
+    stream.noteRead?.(start, length)
   } else if (stream.deliver !== undefined) {
     x.wait(request)
     stream.deliver(start, length, new ReadReply(x, request, length))
