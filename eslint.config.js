@@ -19,9 +19,10 @@ const mayImport = {
   reader: ['bytes', 'errors', 'blob', 'index', 'source', 'cache', 'workers'],
   tree: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'volumes'],
   fuse: ['bytes', 'errors', 'tree', 'fuse/protocol'],
+  'fuse-native': ['bytes', 'errors', 'tree'],
   app: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'tree', 'volumes'],
 }
-const folders = ['app', 'bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'volumes', 'tree', 'fuse', 'daemon', 'cli']
+const folders = ['app', 'bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'volumes', 'tree', 'fuse', 'fuse-native', 'daemon', 'cli']
 
 function importRule([folder, allowed]) {
   const forbidden = folders.filter((other) => other !== folder && !allowed.includes(other) && !folder.startsWith(`${other}/`))

@@ -10,6 +10,8 @@ export interface SessionStart {
   readonly fd: number
   /** Hex, canonical. */
   readonly mountpoint: string
+  /** Shown as the source of the mount. */
+  readonly source: string
   readonly config: MountConfig
 }
 

@@ -114,15 +114,18 @@ class ServedMount {
     this.#findPlace()
     if (this.#signals > 0) return { clean: true, reason: 'stopped' }
     const { session } = this.#parts
-    session.start({ fd, mountpoint: this.#mountpoint.toString('hex'), config: this.#config })
+    session.start({ fd, mountpoint: this.#mountpoint.toString('hex'), source: this.#source, config: this.#config })
     const aborted = new Promise<SessionEnd>((resolve) => (this.#abort = () => resolve('aborted')))
     try {
       await Promise.race([session.ready, aborted])
     } catch (error) {
       // Interrupted: that the session ended is what was asked for.
       if (this.#signals === 0) throw error
+    } finally {
+      // A driver that mounts by itself has done so by now, perhaps even when it failed.
+      this.#findPlace()
     }
-    this.#findPlace()
+    if (!mounts && this.#signals > 0) await this.#unmount()
     if (this.#signals === 0) {
       this.#published = await publishMount({
         config: this.#config,

@@ -5,17 +5,22 @@ import type { SessionEnd } from './messages.js'
 import { decodeBytes, type MountConfig } from './mount-config.js'
 import type { MountTable } from './mount-table.js'
 import { runMount, type ReadyReport, type SignalSource } from './run-mount.js'
-import type { Session } from './session.js'
+import { openProcessSession, type Session } from './session.js'
 import { withTimeout } from './with-timeout.js'
 
 /** While the process fails at large, the orderly way out gets this long. */
 const EMERGENCY_TIMEOUT_MS = 5_000
+
+/** A thread that has nothing to do ends at once. */
+const UNUSED_TIMEOUT_MS = 1_000
 
 export interface ServeParts {
   readonly table: MountTable
   readonly findSource: (config: MountConfig) => Promise<FoundSource>
   /** Made early, so that its thread loads while other things are looked at. */
   readonly session: Session
+  /** For a driver that cannot use a thread of this process. */
+  readonly openProcessSession?: () => Session
   readonly exitNow: (code: number) => never
   /** Path of the file in the runtime folder that stderr leads to; undefined: a terminal or pipe. */
   readonly stderrFile: string | undefined
@@ -30,7 +35,8 @@ export interface ServeParts {
  */
 export async function serveMount(config: MountConfig, parts: ServeParts): Promise<{ clean: boolean; reason: SessionEnd }> {
   const { log, name } = openConfiguredLog(config, parts.stderrFile)
-  parts.session.logTo(log)
+  const session = chooseSession(config, parts)
+  session.logTo(log)
   let leave: (() => Promise<void>) | undefined
   let isReady = false
   const onBug = (error: unknown) => {
@@ -45,7 +51,7 @@ export async function serveMount(config: MountConfig, parts: ServeParts): Promis
       logName: name,
       signals: parts.signals ?? process,
       findSource: parts.findSource,
-      session: parts.session,
+      session,
       onEmergency: (action) => (leave = action),
       onReady: (report) => {
         isReady = true
@@ -59,6 +65,12 @@ export async function serveMount(config: MountConfig, parts: ServeParts): Promis
     process.off('uncaughtException', onBug)
     log.close()
   }
+}
+
+function chooseSession(config: MountConfig, parts: ServeParts): Session {
+  if (config.driver === 'kernel') return parts.session
+  void parts.session.terminate(UNUSED_TIMEOUT_MS)
+  return (parts.openProcessSession ?? openProcessSession)()
 }
 
 function openConfiguredLog(config: MountConfig, stderrFile: string | undefined): { log: DaemonLog; name: string } {

@@ -1,8 +1,8 @@
-import { Worker } from 'node:worker_threads'
 import { fromPlainError, MountError } from '../errors/errors.js'
 import { deferred } from './deferred.js'
 import type { FromSession, SessionEnd, SessionStart, ToSession } from './messages.js'
 import type { DaemonLog } from './log.js'
+import { openProcess, openThread, processScript, threadScript } from './session-channel.js'
 import { withTimeout } from './with-timeout.js'
 import { isSessionStatus, type SessionStatus } from './status.js'
 
@@ -23,13 +23,20 @@ export interface Session {
   terminate(timeoutMs: number): Promise<boolean>
 }
 
-export const sessionScript = new URL('./session-thread.js', import.meta.url)
-
 /**
  * Starts the thread, which loads its modules and waits for `start`; so it can be called before it
  * is known what will be mounted. What it logs before `logTo` is kept for then.
  */
-export function openSession(script: URL = sessionScript): Session {
+export function openSession(script: URL = threadScript): Session {
+  return openSessionOn(openThread, script)
+}
+
+/** The same in a process of its own, for a driver that needs one. */
+export function openProcessSession(script: URL = processScript): Session {
+  return openSessionOn(openProcess, script)
+}
+
+function openSessionOn(open: typeof openThread, script: URL): Session {
   const ready = deferred<void>()
   const ended = deferred<SessionEnd>()
   const exited = deferred<void>()
@@ -39,14 +46,11 @@ export function openSession(script: URL = sessionScript): Session {
   let lastId = 0
   let terminated: Promise<boolean> | undefined
 
-  const worker = new Worker(script, { name: 'pbsfs-session' })
-  const send = (message: ToSession | SessionStart) => worker.postMessage(message)
   const fail = (error: unknown) => {
     ready.reject(error)
     ended.reject(error)
   }
-
-  worker.on('message', (message: FromSession) => {
+  const onMessage = (message: FromSession) => {
     switch (message.type) {
       case 'ready':
         return ready.resolve()
@@ -60,14 +64,14 @@ export function openSession(script: URL = sessionScript): Session {
       case 'status':
         return questions.get(message.id)?.(isSessionStatus(message.status) ? message.status : undefined)
     }
-  })
-  worker.on('messageerror', fail)
-  worker.on('error', fail)
-  worker.on('exit', (code) => {
+  }
+  const onExit = (how: string) => {
     // Too late to matter when the end was told before.
-    fail(new Error(`the session thread ended without a word (code ${code})`))
+    fail(new Error(`the session thread ended without a word (${how})`))
     exited.resolve()
-  })
+  }
+  const channel = open(script, { onMessage, onError: fail, onExit })
+  const send = (message: ToSession | SessionStart) => channel.send(message)
 
   return {
     logTo: (target) => {
@@ -92,7 +96,7 @@ export function openSession(script: URL = sessionScript): Session {
     stop: () => send({ type: 'stop' }),
     terminate: (timeoutMs) => {
       if (terminated === undefined) {
-        worker.terminate().catch(() => undefined)
+        channel.kill()
         terminated = withTimeout(exited.promise, timeoutMs)
       }
       return terminated

@@ -1,0 +1,140 @@
+import { openTree, type OpenTree } from '../app/open-tree.js'
+import { ProblemLog } from '../app/problem-log.js'
+import { toPlainError, type ErrorFields } from '../errors/errors.js'
+import type { Log } from '../errors/log.js'
+import { resolveSource } from '../source/resolve-source.js'
+import { parseSource } from '../source/source-string.js'
+import type { Tree } from '../tree/tree.js'
+import type { FromSession, SessionEnd, SessionStart, ToSession } from './messages.js'
+import { decodeBytes, type MountConfig } from './mount-config.js'
+import type { SessionStatus } from './status.js'
+
+/** The main thread of the daemon as the session sees it. */
+export interface SessionPort {
+  send(message: FromSession): void
+  /** Called with every message, the start first. */
+  onMessage(listener: (message: SessionStart | ToSession) => void): void
+  /** Nothing more is said; resolves when everything was sent. */
+  close(): Promise<void>
+}
+
+/** Who answers the kernel. */
+export interface Driver {
+  run(): Promise<SessionEnd>
+  /** Ends `run` at once. */
+  stop(): void
+  counts(): { readonly total: number; readonly waiting: number; readonly bytesRead: number }
+}
+
+export interface DriverParts {
+  readonly start: SessionStart
+  readonly tree: Tree
+  readonly log: Log
+  /** The mount answers. */
+  readonly onReady: () => void
+}
+
+/** Waits for the start, opens the source, makes the tree and serves it, to the end. */
+export async function serveSession(port: SessionPort, openDriver: (parts: DriverParts) => Driver): Promise<void> {
+  const serving = new ServedSession(port)
+  const start = await new Promise<SessionStart>((resolve) => {
+    port.onMessage((message) => {
+      if (message.type === 'start') resolve(message)
+      else serving.handle(message)
+    })
+  })
+  try {
+    await serving.run(start, openDriver)
+  } catch (error) {
+    port.send({ type: 'failed', error: toPlainError(error) })
+  } finally {
+    await port.close()
+  }
+}
+
+class ServedSession {
+  readonly #port: SessionPort
+  readonly #problems = new ProblemLog()
+  readonly #log: Log
+  #opened: OpenTree | undefined
+  #driver: Driver | undefined
+
+  constructor(port: SessionPort) {
+    this.#port = port
+    const at =
+      (level: 'debug' | 'info' | 'warn' | 'error') =>
+      (message: string, fields?: ErrorFields): void =>
+        port.send({ type: 'log', level, message, ...(fields === undefined ? {} : { fields }) })
+    this.#log = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  }
+
+  handle(message: ToSession): void {
+    if (message.type === 'stop') this.#driver?.stop()
+    else this.#port.send({ type: 'status', id: message.id, status: this.#status() })
+  }
+
+  async run(start: SessionStart, openDriver: (parts: DriverParts) => Driver): Promise<void> {
+    const opened = await this.#open(start.config, start.fd)
+    this.#opened = opened
+    try {
+      this.#driver = openDriver({
+        start,
+        tree: opened.tree,
+        log: this.#requestLog(),
+        onReady: () => this.#port.send({ type: 'ready' }),
+      })
+      this.#port.send({ type: 'ended', reason: await this.#driver.run() })
+    } finally {
+      await opened.close()
+    }
+  }
+
+  async #open({ source, cacheBytes, decoders }: MountConfig, fd: number): Promise<OpenTree> {
+    const resolved = await resolveSource(parseSource(decodeBytes(source.text)), {
+      cwd: decodeBytes(source.cwd),
+      ...(source.payloadInput === undefined ? {} : { payloadInput: decodeBytes(source.payloadInput) }),
+    })
+    return openTree(resolved, {
+      cacheBytes,
+      decoders,
+      ...(fd < 0 ? {} : { replyFd: fd }),
+      log: this.#log,
+      problems: this.#problems,
+      renderStatus: () => Promise.resolve(`${JSON.stringify(this.#status(), null, 2)}\n`),
+    })
+  }
+
+  /** What the driver logs about requests that failed is what `errors` shows. */
+  #requestLog(): Log {
+    const log = this.#log
+    return {
+      ...log,
+      warn: (message, fields) => this.#remember(message, fields) && log.warn(message, fields),
+      error: (message, fields) => this.#remember(message, fields) && log.error(message, fields),
+    }
+  }
+
+  /** False when the same was seen before: a broken chunk is logged once, not at every read. */
+  #remember(message: string, fields: ErrorFields = {}): boolean {
+    const { error, unique: _unique, ...rest } = fields
+    return this.#problems.add(new Error(typeof error === 'string' ? error : message), rest)
+  }
+
+  #status(): SessionStatus {
+    const cache = this.#opened?.cache?.stats()
+    const loads = this.#opened?.loader?.stats()
+    const counts = this.#driver?.counts()
+    return {
+      cache: {
+        limitBytes: cache?.sizeBytes ?? 0,
+        usedBytes: cache?.usedBytes ?? 0,
+        chunks: cache?.chunks ?? 0,
+        hits: loads?.hits ?? 0,
+        misses: loads?.misses ?? 0,
+      },
+      requests: { total: counts?.total ?? 0, inFlight: counts?.waiting ?? 0, bytesRead: counts?.bytesRead ?? 0 },
+      errors: { count: this.#problems.count, recent: this.#problems.list().slice(-20) },
+      sources: this.#opened?.sources() ?? [],
+    }
+  }
+}

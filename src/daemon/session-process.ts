@@ -1,0 +1,70 @@
+import { UsageError } from '../errors/errors.js'
+import { NativeSession } from '../fuse-native/session.js'
+import {
+  checksPermissions, MS_DIRSYNC, MS_NOATIME, MS_NOEXEC, MS_NOSYMFOLLOW, MS_SYNCHRONOUS, type MountOptions,
+} from '../fuse/mount-options.js' // prettier-ignore
+import { findMountAt } from '../fuse/mountinfo.js'
+import { exitNow } from './exit-now.js'
+import type { FromSession, SessionStart, ToSession } from './messages.js'
+import { decodeBytes } from './mount-config.js'
+import { serveSession, type Driver, type DriverParts } from './serve-session.js'
+
+/*
+ * The process that serves through fuse-native. That library calls back into the main thread of a
+ * process and no other, so it cannot run beside the daemon's own main thread, which must be free
+ * to unmount; and when it crashes, the daemon is still there to clean up.
+ */
+const WORDS: readonly (readonly [flag: number, word: string])[] = [
+  [MS_NOEXEC, 'noexec'], [MS_NOATIME, 'noatime'], [MS_SYNCHRONOUS, 'sync'], [MS_DIRSYNC, 'dirsync'],
+] // prettier-ignore
+
+// A terminal sends them to the whole group; the daemon decides what they mean.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+// The daemon has gone: so does the mount.
+process.on('disconnect', () => exitNow(0))
+
+let sent: Promise<void> = Promise.resolve()
+
+function send(message: FromSession): void {
+  const previous = sent
+  sent = new Promise((resolve) => process.send!(message, () => resolve(previous)))
+}
+
+await serveSession(
+  {
+    send,
+    onMessage: (listener) => process.on('message', (message) => listener(message as SessionStart | ToSession)),
+    close: () => sent,
+  },
+  openNativeDriver,
+)
+// Threads of the library may still wait; nobody waits for them.
+exitNow(0)
+
+function openNativeDriver({ start, tree, log, onReady }: DriverParts): Driver {
+  const { options } = start.config
+  refuseUnsupported(options)
+  const mountpoint = decodeBytes(start.mountpoint)
+  return new NativeSession({
+    tree,
+    log,
+    mountpoint,
+    options: {
+      source: options.fsname ?? start.source,
+      allowOther: options.allowOther,
+      checkPermissions: checksPermissions(options),
+      maxRead: options.maxRead,
+      words: WORDS.flatMap(([flag, word]) => ((options.flags & flag) === 0 ? [] : [word])),
+      override: { uid: options.uid, gid: options.gid, umask: options.umask },
+    },
+    isMounted: () => findMountAt(mountpoint) !== undefined,
+    onReady,
+  })
+}
+
+/** What libfuse 2 does not know and must not be left out without a word. */
+function refuseUnsupported({ flags, contexts }: MountOptions): void {
+  const word = (flags & MS_NOSYMFOLLOW) === 0 ? contexts[0] : 'nosymfollow'
+  if (word === undefined) return
+  throw new UsageError(`Mount option "${word}" does not work with --driver fuse-native.`, { option: word, remedy: 'Leave out --driver.' })
+}
