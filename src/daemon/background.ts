@@ -23,13 +23,19 @@ const MAX_LOG_TAIL = 2_000
 /** Mountpoint to give to a daemon that got a channel: the descriptor behind its report. */
 export const INHERITED_CHANNEL = `/dev/fd/${REPORT_FD + 1}`
 
+/** Storage that does not answer can keep a mount waiting for ever; whoever waits is told. */
+export const WAIT_NOTICE_MS = 5_000
+
 export type StartedMount = Extract<StartReport, { type: 'ready' }>
 
 /** A daemon that has been started and waits for its configuration. */
 export interface WaitingDaemon {
   readonly pid: number
-  /** Resolves when the mount answers; rejects with the error that kept it from that. */
-  mount(config: MountConfig): Promise<StartedMount>
+  /**
+   * Resolves when the mount answers; rejects with the error that kept it from that. `onWait` is
+   * called with the seconds waited so far, every `WAIT_NOTICE_MS`.
+   */
+  mount(config: MountConfig, onWait?: (seconds: number) => void): Promise<StartedMount>
   /** No mount after all: the daemon ends. */
   dismiss(): void
 }
@@ -58,12 +64,15 @@ export function startDaemon(script: string = daemonScript, channel?: number): Wa
   input.on('error', () => undefined)
   return {
     pid: child.pid ?? 0,
-    mount: async (config) => {
+    mount: async (config, onWait) => {
       const stopForwarding = forwardSignals(child)
+      const since = Date.now()
+      const notice = setInterval(() => onWait?.(Math.round((Date.now() - since) / 1000)), WAIT_NOTICE_MS)
       input.end(JSON.stringify(config))
       try {
         return await Promise.race([awaitReport(child, log?.path), failed])
       } finally {
+        clearInterval(notice)
         stopForwarding()
         child.unref()
       }

@@ -3,7 +3,7 @@ import { closeSync, existsSync, mkdirSync, readFileSync, readdirSync, realpathSy
 import { join } from 'node:path'
 import { afterEach, expect, test, vi } from 'vitest'
 import { exitCodeOf } from '#src/cli/exit-codes.js'
-import { INHERITED_CHANNEL, startDaemon, type StartedMount } from '#src/daemon/background.js'
+import { INHERITED_CHANNEL, startDaemon, WAIT_NOTICE_MS, type StartedMount } from '#src/daemon/background.js'
 import { findMounts, findRecord } from '#src/daemon/find-mounts.js'
 import { kernelMountTable } from '#src/daemon/kernel-mount-table.js'
 import { leaveMount } from '#src/daemon/leave-mount.js'
@@ -101,8 +101,11 @@ describeWith({ fuse: true }, 'a daemon in the background', () => {
     vi.stubEnv('PBSFS_FAKE', 'never')
     const daemon = startDaemon(fakeDaemon)
     const mountpoint = join(folder, `m${count++}`)
-    const mounting = daemon.mount(configFor(mountpoint)).catch((failure: unknown) => failure)
+    const waits: number[] = []
+    const mounting = daemon.mount(configFor(mountpoint), (seconds) => waits.push(seconds)).catch((failure: unknown) => failure)
     await vi.waitFor(() => expect(isMounted(mountpoint)).toBe(true), 10_000)
+    // Who waits is told.
+    await vi.waitFor(() => expect(waits).toEqual([WAIT_NOTICE_MS / 1000]), WAIT_NOTICE_MS + 3_000)
     process.kill(daemon.pid, 'SIGKILL')
     const error = await mounting
     expect(error).toBeInstanceOf(MountError)

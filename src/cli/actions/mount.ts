@@ -1,8 +1,9 @@
 import { daemonScript, INHERITED_CHANNEL, startDaemon } from '../../daemon/background.js'
 import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
 import {
-  DEFAULT_CACHE_BYTES, DEFAULT_DECODERS, DRIVERS, encodeBytes, MAX_DECODERS, MIN_CACHE_BYTES, type Driver, type MountConfig,
+  decodeBytes, DEFAULT_CACHE_BYTES, DEFAULT_DECODERS, DRIVERS, encodeBytes, MAX_DECODERS, MIN_CACHE_BYTES, type Driver, type MountConfig,
 } from '../../daemon/mount-config.js' // prettier-ignore
+import { escapeName } from '../../bytes/names.js'
 import { LOG_LEVELS, type LogLevel } from '../../daemon/log-level.js'
 import { UsageError } from '../../errors/errors.js'
 import type { MountArguments } from '../mount-arguments.js'
@@ -26,20 +27,23 @@ export async function mount(args: MountArguments, context: CommandContext): Prom
     await serveForeground(config, tell)
     return EXIT.ok
   }
+  const onWait = (seconds: number) => {
+    context.output.err(`still waiting for ${escapeName(decodeBytes(config.source.text))} to answer (${seconds} s); Ctrl-C gives up\n`)
+  }
   const channel = channelOf(config)
   if (channel !== undefined) {
     const adopted = { ...config, mountpoint: encodeBytes(Buffer.from(INHERITED_CHANNEL)) }
-    await startDaemon(daemonScript, channel).mount(adopted)
+    await startDaemon(daemonScript, channel).mount(adopted, onWait)
     return EXIT.ok
   }
   const daemon = context.takeDaemon() ?? startDaemon()
-  tell(await daemon.mount(config))
+  tell(await daemon.mount(config, onWait))
   return EXIT.ok
 }
 
 /** The descriptor in `/dev/fd/N`: mounted by who called us. */
 function channelOf(config: MountConfig): number | undefined {
-  const match = /^\/dev\/fd\/(\d{1,6})$/.exec(Buffer.from(config.mountpoint, 'hex').toString('latin1'))
+  const match = /^\/dev\/fd\/(\d{1,6})$/.exec(decodeBytes(config.mountpoint).toString('latin1'))
   return match === null ? undefined : Number(match[1])
 }
 
