@@ -33,19 +33,25 @@ interface Header {
   readonly entrySize: number
 }
 
+export interface GptSearch {
+  /** Look for the second header although there is no trace of the first one. */
+  readonly anywhere: boolean
+  /** Bytes of the disk as a protective MBR tells them: the second header of a disk that has grown since lies there. */
+  readonly ends: readonly number[]
+}
+
 /**
- * The GPT of a disk; undefined when there is neither of its two headers. A damaged first header
- * is a problem of the result, the partitions come from the second one then. `declaredEnd`: bytes
- * of the disk as the protective MBR tells them, where the second header of a disk that has grown lies.
+ * The GPT of a disk; undefined when there is none. A damaged first header is a problem of the
+ * result, the partitions come from the second one then.
  */
-export async function readGpt(span: Span, declaredEnd?: number): Promise<PartitionTable | undefined> {
+export async function readGpt(span: Span, search: GptSearch): Promise<PartitionTable | undefined> {
   const problems: PbsfsError[] = []
-  let seen = false
-  for (const candidate of headerPlaces(span, declaredEnd)) {
+  let seen = search.anywhere
+  for (const candidate of headerPlaces(span, search.ends)) {
+    if (candidate.backup && !seen) continue
     try {
       const header = await readHeader(span, candidate.at, candidate.sectorSize)
       if (header === undefined) continue
-      seen = true
       if (candidate.backup) {
         problems.push(diskError(span, candidate.sectorSize, 'the first GPT is damaged, the one at the end of the disk is used', 'EFI PART', 'damaged'))
       }
@@ -57,7 +63,7 @@ export async function readGpt(span: Span, declaredEnd?: number): Promise<Partiti
       problems.push(error)
     }
   }
-  return seen ? { kind: 'gpt', sectorSize: 512, partitions: [], problems } : undefined
+  return problems.length > 0 ? { kind: 'gpt', sectorSize: 512, partitions: [], problems } : undefined
 }
 
 interface HeaderPlace {
@@ -66,9 +72,9 @@ interface HeaderPlace {
   readonly backup: boolean
 }
 
-function headerPlaces(span: Span, declaredEnd: number | undefined): HeaderPlace[] {
+function headerPlaces(span: Span, declared: readonly number[]): HeaderPlace[] {
   const first = SECTOR_SIZES.map((sectorSize) => ({ at: sectorSize, sectorSize, backup: false }))
-  const ends = [span.size, ...(declaredEnd === undefined || declaredEnd === span.size ? [] : [declaredEnd])]
+  const ends = [...new Set([span.size, ...declared])]
   const last = ends.flatMap((end) =>
     SECTOR_SIZES.map((sectorSize) => ({ at: (Math.floor(end / sectorSize) - 1) * sectorSize, sectorSize, backup: true })),
   )

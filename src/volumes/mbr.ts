@@ -1,6 +1,6 @@
 import { viewOf } from '../bytes/le.js'
 import type { PbsfsError } from '../errors/errors.js'
-import { checkPartitions, MAX_PARTITIONS, type Partition, type PartitionTable, type SectorSize } from './partitions.js'
+import { checkPartitions, MAX_PARTITIONS, SECTOR_SIZES, type Partition, type PartitionTable, type SectorSize } from './partitions.js'
 import { diskError, isDamage, readSpan, type Span } from './span.js'
 
 /*
@@ -18,7 +18,7 @@ const FIRST_LOGICAL = 5
 const EXTENDED = new Set([0x05, 0x0f, 0x85])
 const PROTECTIVE = 0xee
 
-interface MbrEntry {
+export interface MbrEntry {
   /** 1 to 4. */
   readonly number: number
   readonly type: number
@@ -43,10 +43,14 @@ export function parseMbr(sector: Uint8Array): MbrEntry[] | undefined {
   return entries
 }
 
-/** Where a protective MBR says that the disk ends, in bytes; undefined: not a protective MBR. */
-export function protectedEnd(entries: readonly MbrEntry[], sectorSize: SectorSize): number | undefined {
-  const guard = entries.find(({ type }) => type === PROTECTIVE)
-  return guard === undefined ? undefined : (guard.first + guard.count) * sectorSize
+/** Does the table say that a GPT is there? */
+export function isProtective(entries: readonly MbrEntry[]): boolean {
+  return entries.some(({ type }) => type === PROTECTIVE)
+}
+
+/** Where a protective MBR says that the disk ends, in bytes, for each size of sectors. */
+export function protectedEnds(entries: readonly MbrEntry[]): number[] {
+  return entries.filter(({ type }) => type === PROTECTIVE).flatMap(({ first, count }) => SECTOR_SIZES.map((size) => (first + count) * size))
 }
 
 /** The partitions of an MBR in sectors of the given size, the chain of logical ones followed. */
@@ -123,12 +127,7 @@ async function readEbr(
   }
 }
 
-/** Does a chain of logical partitions begin where the table in sectors of this size says? */
-export async function hasChain(span: Span, entries: readonly MbrEntry[], sectorSize: SectorSize): Promise<boolean> {
-  for (const { first } of entries.filter(({ type }) => EXTENDED.has(type))) {
-    const offset = first * sectorSize
-    if (offset + 512 > span.size) continue
-    if (parseMbr(await readSpan(span, offset, 512)) !== undefined) return true
-  }
-  return false
+/** Where a table in sectors of this size would have file systems or the begin of a chain of logical partitions. */
+export function placesOf(entries: readonly MbrEntry[], sectorSize: SectorSize): { at: number; size: number; extended: boolean }[] {
+  return entries.map(({ type, first, count }) => ({ at: first * sectorSize, size: count * sectorSize, extended: EXTENDED.has(type) }))
 }
