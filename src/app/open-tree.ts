@@ -16,6 +16,7 @@ import { linkPass } from '../tree/link-pass.js'
 import { MountTree } from '../tree/mount-tree.js'
 import { offsetOf } from '../tree/node-id.js'
 import { NodeRegistry } from '../tree/node-registry.js'
+import { PartsDir } from '../tree/parts-dir.js'
 import { SingleDir } from '../tree/single-dir.js'
 import { SnapshotDir } from '../tree/snapshot-dir.js'
 import type { StoreContext } from '../tree/store-context.js'
@@ -149,6 +150,9 @@ function storeContext(store: StoreThread, loader: ChunkLoader, pool: DecodePool,
     archives: archiveSet(settings),
     owner: processOwner(),
     since: Math.floor(Date.now() / 1000),
+    report: (problem, place) => {
+      if (settings.problems.add(problem, { place })) settings.log.warn(problem.message, { place, ...problem.fields })
+    },
   }
 }
 
@@ -180,6 +184,12 @@ async function selectRoot(selector: Selector, context: StoreContext): Promise<{ 
   const node = found.child.make(ROOT, undefined, '')
   if (node instanceof ArchiveRoot) {
     return { root: await enterArchive(node.opener, inside, context, `${time}/${found.name}`), known: await snapshot.totalBytes() }
+  }
+  if (node instanceof PartsDir) {
+    if (inside === undefined) return { root: node, known: 0 }
+    const part = await node.child(keyOf(inside))
+    if (part === undefined) throw notThere(selector, 'there is no such partition or volume')
+    return { root: new SingleDir(ROOT, context.owner, inside, () => part.entry()), known: 0 }
   }
   if (inside !== undefined) throw notThere(selector, `${found.name} is a file, there is nothing inside`)
   const name = Buffer.from(found.name)

@@ -1,13 +1,16 @@
+import { createHash } from 'node:crypto'
 import { archivesOf, findArchive, type Archive } from '../source/archives.js'
 import { NodeError } from '../errors/errors.js'
 import type { SnapshotManifest, SnapshotRef } from '../source/datastore.js'
 import { CLIENT_LOG_NAME, MANIFEST_NAME } from '../source/names.js'
 import { parseSnapshotTime } from '../source/snapshot-time.js'
+import { DiskSet } from '../volumes/disk-set.js'
 import { ArchiveRoot } from './archive-root.js'
 import type { ArchiveSpec } from './archive-set.js'
 import { ChangingFileNode, FileNode, type FileState } from './file-nodes.js'
 import { linkPass } from './link-pass.js'
 import { LiveDir, type Child, type Children } from './live-dir.js'
+import { PartsDir } from './parts-dir.js'
 import type { StoreContext } from './store-context.js'
 import type { NodeId } from './tree.js'
 import { LIVE_TTL, type VirtualNode, type Xattrs } from './virtual-node.js'
@@ -16,12 +19,16 @@ import { XATTR } from './xattr-names.js'
 const S_IFDIR = 0o40000
 const S_IFREG = 0o100000
 
+/** Behind the name of an image: the folder of its partitions and volumes. */
+export const PARTS_SUFFIX = '.parts'
+
 /** A snapshot: its archives as folders, images and blobs as files, manifest and log beside them. */
 export class SnapshotDir extends LiveDir {
   readonly #context: StoreContext
   readonly #snapshot: SnapshotRef
   readonly #time: number
   #seen: SnapshotManifest | undefined
+  #disks: { readonly version: string; readonly set: DiskSet } | undefined
 
   constructor(id: NodeId, parent: VirtualNode | undefined, path: string, context: StoreContext, snapshot: SnapshotRef) {
     super(id, parent, path, context.registry, context.owner)
@@ -41,6 +48,10 @@ export class SnapshotDir extends LiveDir {
       const shown = file.slice(0, -'.blob'.length)
       const present = files.some((found) => found.name === file && found.stamp !== undefined)
       if (present && !names.has(shown)) names.set(shown, this.#changing(file))
+    }
+    for (const { name } of archives.filter(isImage)) {
+      const folder = name + PARTS_SUFFIX
+      if (!names.has(folder)) names.set(folder, this.#parts(name, archives, seen))
     }
     return new Map([...names].sort(([a], [b]) => (a < b ? -1 : 1)))
   }
@@ -170,6 +181,21 @@ export class SnapshotDir extends LiveDir {
     })
   }
 
+  /** The folder of what is inside an image. Volumes may span all images of the snapshot. */
+  #parts(name: string, archives: readonly Archive[], seen: SnapshotManifest): Child {
+    const images = archives.filter(isImage)
+    const version = createHash('sha256').update(images.map(versionOf).join()).digest('hex')
+    const disks = (): DiskSet => {
+      if (this.#disks?.version !== version) {
+        const all = images.map((image) => ({ name: image.name, stream: this.#context.opener.stream(this.#snapshot, image.files[0]!, seen) }))
+        this.#disks = { version, set: new DiskSet(all) }
+      }
+      return this.#disks.set
+    }
+    const source = { mtimeSec: this.#time, version, volumes: () => disks().volumesOf(name) }
+    return { type: S_IFDIR, version, make: (id, parent, path) => new PartsDir(id, parent, path, this.#context, source) }
+  }
+
   #changing(filename: string): Child {
     const load = async (): Promise<FileState> => {
       const seen = await this.#look()
@@ -189,6 +215,10 @@ export class SnapshotDir extends LiveDir {
       make: (id, parent, path) => new ChangingFileNode(id, parent, path, this.#context.owner, load),
     }
   }
+}
+
+function isImage(archive: Archive): boolean {
+  return archive.kind === 'image'
 }
 
 function isTree(archive: Archive): boolean {

@@ -41,4 +41,6 @@ export interface StoreContext {
   readonly owner: Owner
   /** Seconds since the epoch; the time of folders that have none of their own. */
   readonly since: number
+  /** Notes what is wrong with something that is shown all the same; `path` is for people. */
+  report(problem: PbsfsError, path: string): void
 }

@@ -25,6 +25,8 @@ export const XATTR = {
   fstype: 'user.pbs.fstype',
   label: 'user.pbs.label',
   uuid: 'user.pbs.uuid',
+  /** How to mount it, where that is not obvious: a journal that was not written back, a member of something larger. */
+  hint: 'user.pbs.hint',
 } as const
 
 export type XattrName = (typeof XATTR)[keyof typeof XATTR]

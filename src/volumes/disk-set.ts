@@ -51,6 +51,7 @@ export interface DiskVolumes {
 export class DiskSet {
   readonly #disks: ReadonlyMap<string, Disk>
   readonly #scans = new Map<string, Promise<DiskScan>>()
+  readonly #found = new Map<string, Promise<DiskVolumes>>()
 
   constructor(disks: readonly Disk[]) {
     this.#disks = new Map(disks.map((disk) => [disk.name, disk]))
@@ -60,8 +61,12 @@ export class DiskSet {
    * What is shown beside the disk of that name. Reads other disks only when a volume group says
    * that it spans several. Rejects with KeyError when the disk itself cannot be read without one.
    */
-  async volumesOf(name: string): Promise<DiskVolumes> {
-    const disk = this.#disks.get(name)!
+  volumesOf(name: string): Promise<DiskVolumes> {
+    return remember(this.#found, name, () => this.#volumesOf(this.#disks.get(name)!), ({ passing }) => passing)
+  }
+
+  async #volumesOf(disk: Disk): Promise<DiskVolumes> {
+    const { name } = disk
     const scan = await this.#scan(disk)
     const { found, problems: unread } = await this.#physicalVolumes(disk, scan)
     const lvm = assembleVolumes(name, found)
@@ -99,16 +104,20 @@ export class DiskSet {
   }
 
   #scan(disk: Disk): Promise<DiskScan> {
-    const known = this.#scans.get(disk.name)
-    if (known !== undefined) return known
-    const scan = scanDisk(disk.stream)
-    this.#scans.set(disk.name, scan)
-    const forget = () => this.#scans.delete(disk.name)
-    scan.then(({ parts, problems }) => {
-      if ([...problems, ...parts.flatMap(({ problem }) => problem ?? [])].some(isPassing)) forget()
-    }, forget)
-    return scan
+    const isHalf = ({ parts, problems }: DiskScan) => [...problems, ...parts.flatMap(({ problem }) => problem ?? [])].some(isPassing)
+    return remember(this.#scans, disk.name, () => scanDisk(disk.stream), isHalf)
   }
+}
+
+/** The result known under that key, or a new one; what failed, or has to be tried again, is not kept. */
+function remember<T>(known: Map<string, Promise<T>>, key: string, make: () => Promise<T>, again: (value: T) => boolean): Promise<T> {
+  const running = known.get(key)
+  if (running !== undefined) return running
+  const made = make()
+  known.set(key, made)
+  const forget = () => void known.delete(key)
+  made.then((value) => void (again(value) && forget()), forget)
+  return made
 }
 
 function isKeyError(error: unknown): boolean {

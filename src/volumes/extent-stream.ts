@@ -110,6 +110,11 @@ export class ExtentStream implements ReadAt {
     return sum
   }
 
+  noteRead(offset: number, length: number): void {
+    const i = this.#at(offset)
+    if (i < this.#ends.length && offset + length <= this.#ends[i]!) this.#extents[i]!.stream?.noteRead?.(this.#inside(i, offset), length)
+  }
+
   prepare(): Promise<void> | undefined {
     const waits = this.#streams.flatMap((stream) => stream.prepare?.() ?? [])
     return waits.length === 0 ? undefined : Promise.all(waits).then(() => undefined)

@@ -30,7 +30,6 @@ export interface DiskScan {
  * only what it touches; rejects for KeyError and for what is no fault of the disk.
  */
 export async function scanDisk(stream: ReadAt): Promise<DiskScan> {
-  const span = wholeOf(stream)
   const problems: PbsfsError[] = []
   const keep = async <T>(work: Promise<T>): Promise<T | undefined> => {
     try {
@@ -41,6 +40,10 @@ export async function scanDisk(stream: ReadAt): Promise<DiskScan> {
       return undefined
     }
   }
+  if (stream.prepare !== undefined) await keep(Promise.resolve(stream.prepare()))
+  if (problems.length > 0) return { table: 'none', parts: [], pvs: [], problems }
+  // How long the stream is may only be certain now.
+  const span = wholeOf(stream)
   const table = await findTable(span, keep)
   problems.push(...(table?.problems ?? []))
   const parts: Part[] = []
