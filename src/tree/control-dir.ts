@@ -13,12 +13,14 @@ export interface ControlFiles {
   errors(): string
 }
 
-/** `.pbsfs/status` and `.pbsfs/errors`: written anew each time somebody asks for their size. */
+/** `.pbsfs/status` and `.pbsfs/errors`: written anew each time somebody opens them. */
 export class ControlDir extends VirtualNode {
   override readonly entryTtl = 0
   readonly #registry: NodeRegistry
   readonly #owner: Owner
   readonly #files: Record<string, () => string | Promise<string>>
+  /** What the last lookup found. The kernel asks for the size before each read: one reader must see one text. */
+  readonly #shown = new Map<string, FileState>()
 
   constructor(id: NodeId, parent: VirtualNode, registry: NodeRegistry, owner: Owner, files: ControlFiles) {
     super(id, parent, CONTROL_DIR)
@@ -36,7 +38,8 @@ export class ControlDir extends VirtualNode {
     const render = Object.hasOwn(this.#files, key) ? this.#files[key] : undefined
     if (render === undefined) return undefined
     const path = `${this.path}/${key}`
-    const load = async (): Promise<FileState> => state(await render())
+    this.#shown.set(key, state(await render()))
+    const load = (): FileState => this.#shown.get(key)!
     return this.#registry.intern(path, (id) => new ChangingFileNode(id, this, path, this.#owner, load, 0)).entry()
   }
 
