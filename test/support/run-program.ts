@@ -69,6 +69,6 @@ export function quote(name: string | Buffer): string {
 
 /** Node passes arguments as UTF-8; for other bytes a shell stands in between and goes away. */
 function commandLine(program: string, args: readonly (string | Buffer)[]): [file: string, args: string[]] {
-  if (args.every((arg) => typeof arg === 'string')) return [program, args]
+  if (args.every((arg) => typeof arg === 'string')) return [program, [...args]]
   return ['/bin/bash', ['-c', `exec ${[program, ...args].map(quote).join(' ')}`]]
 }
