@@ -32,6 +32,12 @@ export interface ReadAt {
   /** Bytes of `[offset, offset+length)` that are not known to be zero; left out: all of them. */
   countData?(offset: number, length: number): number
 
+  /**
+   * `[offset, offset+length)` as a place in the shared memory that decode threads fill, kept
+   * there until `release` is called; undefined when it is not in memory in one piece.
+   */
+  share?(offset: number, length: number): SharedRange | undefined
+
   /** A reader got these bytes through `peek`: the stream may load what comes next. */
   noteRead?(offset: number, length: number): void
 
@@ -48,6 +54,11 @@ export interface ReadAt {
    * later or before it returns; before the latter two nothing was written.
    */
   deliver?(offset: number, length: number, reply: DirectReply): void
+}
+
+export interface SharedRange {
+  readonly offset: number
+  release(): void
 }
 
 /** A reply waiting for data. */

@@ -2,11 +2,12 @@ import { openTree, type OpenTree } from '../app/open-tree.js'
 import { ProblemLog } from '../app/problem-log.js'
 import { toPlainError, type ErrorFields } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'
+import { decodeSecrets } from '../keys/secrets.js'
 import { resolveSource } from '../source/resolve-source.js'
 import { parseSource } from '../source/source-string.js'
 import type { Tree } from '../tree/tree.js'
 import type { FromSession, SessionEnd, SessionStart, ToSession } from './messages.js'
-import { decodeBytes, type MountConfig } from './mount-config.js'
+import { decodeBytes } from './mount-config.js'
 import type { SessionStatus } from './status.js'
 
 /** The main thread of the daemon as the session sees it. */
@@ -29,6 +30,8 @@ export interface Driver {
 export interface DriverParts {
   readonly start: SessionStart
   readonly tree: Tree
+  /** Memory of the decoded chunks, when there are any. */
+  readonly memory: SharedArrayBuffer | undefined
   readonly log: Log
   /** The mount answers. */
   readonly onReady: () => void
@@ -74,12 +77,13 @@ class ServedSession {
   }
 
   async run(start: SessionStart, openDriver: (parts: DriverParts) => Driver): Promise<void> {
-    const opened = await this.#open(start.config, start.fd)
+    const opened = await this.#open(start)
     this.#opened = opened
     try {
       this.#driver = openDriver({
         start,
         tree: opened.tree,
+        memory: opened.cache?.memory,
         log: this.#requestLog(),
         onReady: () => this.#port.send({ type: 'ready' }),
       })
@@ -89,7 +93,9 @@ class ServedSession {
     }
   }
 
-  async #open({ source, cacheBytes, decoders }: MountConfig, fd: number): Promise<OpenTree> {
+  async #open({ config, fd, secrets }: SessionStart): Promise<OpenTree> {
+    const { source, cacheBytes, decoders, force } = config
+    const keys = decodeSecrets(secrets)
     const resolved = await resolveSource(parseSource(decodeBytes(source.text)), {
       cwd: decodeBytes(source.cwd),
       ...(source.payloadInput === undefined ? {} : { payloadInput: decodeBytes(source.payloadInput) }),
@@ -98,6 +104,8 @@ class ServedSession {
       cacheBytes,
       decoders,
       ...(fd < 0 ? {} : { replyFd: fd }),
+      secrets: keys,
+      force: force === true,
       log: this.#log,
       problems: this.#problems,
       renderStatus: () => Promise.resolve(`${JSON.stringify(this.#status(), null, 2)}\n`),

@@ -20,7 +20,7 @@ await serveSession(
   openKernelDriver,
 )
 
-function openKernelDriver({ start: { fd, mountpoint, config }, tree, log, onReady }: DriverParts): Driver {
+function openKernelDriver({ start: { fd, mountpoint, config }, tree, memory, log, onReady }: DriverParts): Driver {
   const { options } = config
   const session = new FuseSession({
     fd,
@@ -29,6 +29,7 @@ function openKernelDriver({ start: { fd, mountpoint, config }, tree, log, onRead
     options: {
       posixAcl: checksPermissions(options),
       override: { uid: options.uid, gid: options.gid, umask: options.umask },
+      pushMemory: memory,
       traceRequests: config.log.level === 'debug',
     },
     onReady: () => {

@@ -7,6 +7,7 @@ import { AttrBridge } from './attr-bridge.js'
 import type { FuseDevice } from './device.js'
 import { ERRNO, errnoOf, isBug, isOrdinary } from '../errors/errno.js'
 import { ListingPool } from './listing.js'
+import type { Pusher } from './pusher.js'
 import type { SessionOptions } from './options.js'
 import type { Negotiated } from './protocol/init.js'
 import { opcodeName } from './protocol/opcodes.js'
@@ -53,6 +54,8 @@ export class Exchange {
   negotiated: Negotiated | undefined
   /** Why INIT was refused, if it was. */
   initRefused: string | undefined
+  /** Set while small files are pushed. */
+  pusher: Pusher | undefined
   readonly #device: FuseDevice
   /** Unanswered requests that wait for something, by their unique number. */
   readonly #waiting = new Map<number, PendingRequest>()

@@ -28,6 +28,8 @@ export interface SessionOptions {
   readonly override?: AttrOverride | undefined
   /** What differs from the usual wishes at INIT. */
   readonly init?: Partial<InitWishes> | undefined
+  /** Memory that `ReadAt.share` speaks of: small files are pushed out of it. Absent: none are. */
+  readonly pushMemory?: SharedArrayBuffer | undefined
   /** One debug record for each request. */
   readonly traceRequests: boolean
   /** Microseconds the session looks for the next request before it sleeps. */

@@ -7,6 +7,7 @@ import { ERRNO } from '../errors/errno.js'
 import { DEVICE, EventGate, type EventGateOptions } from './event-gate.js'
 import { Exchange } from './exchange.js'
 import { errnoName, setNonblocking } from './libc.js'
+import { Pusher } from './pusher.js'
 import { DEFAULT_SESSION_OPTIONS, wishesFor, type SessionOptions } from './options.js'
 import { requestBufferSize, type Negotiated } from './protocol/init.js'
 import type { OpcodeStats } from './stats.js'
@@ -44,6 +45,8 @@ export interface SessionStats {
   readonly malformed: number
   readonly rejectedReplies: number
   readonly bytesRead: number
+  /** Files put into the kernel's page cache before they were asked for. */
+  readonly pushed: number
 }
 
 /**
@@ -82,6 +85,10 @@ export class FuseSession {
     setNonblocking(this.#fd)
     const gate = await EventGate.open(this.#fd, this.#gateOptions)
     this.#gate = gate
+    const { pushMemory } = this.#exchange.options
+    if (pushMemory !== undefined) {
+      this.#exchange.pusher = new Pusher(this.#exchange.tree, { fd: this.#fd, memory: pushMemory }, this.#log)
+    }
     try {
       if (gate.canBlock) {
         await new Promise<void>((resolve, reject) => this.#turn(gate, resolve, reject))
@@ -92,6 +99,7 @@ export class FuseSession {
     } finally {
       // Callers must not hang in the kernel on answers that nobody will write.
       this.#exchange.abandonAll(ERRNO.EIO)
+      this.#exchange.pusher?.stop()
       gate.close()
       this.#gate = undefined
     }
@@ -111,7 +119,9 @@ export class FuseSession {
 
   stats(): SessionStats {
     const { stats, waiting, longestWaitMs } = this.#exchange
-    return { opcodes: stats.toArray(), waiting, longestWaitMs, malformed: stats.malformed, rejectedReplies: stats.rejectedReplies, bytesRead: stats.bytesRead }
+    const { malformed, rejectedReplies, bytesRead } = stats
+    const pushed = this.#exchange.pusher?.stored ?? 0
+    return { opcodes: stats.toArray(), waiting, longestWaitMs, malformed, rejectedReplies, bytesRead, pushed }
   }
 
   /**

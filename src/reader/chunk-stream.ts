@@ -1,4 +1,4 @@
-import type { DirectReply, ReadAt } from '../bytes/read-at.js'
+import type { DirectReply, ReadAt, SharedRange } from '../bytes/read-at.js'
 import { TruncatedError, withFields } from '../errors/errors.js'
 import type { ChunkIndex } from '../index/chunk-index.js'
 import { ZeroChunks } from '../index/zero-chunks.js'
@@ -83,6 +83,16 @@ export class ChunkStream implements ReadAt {
     }
     await Promise.all(copies)
     return out
+  }
+
+  share(offset: number, length: number): SharedRange | undefined {
+    if (length === 0 || offset + length > this.size) return undefined
+    const i = this.#chunkAt(offset)
+    if (offset + length > this.#index.endOf(i) || this.#isZero(i)) return undefined
+    const ref = this.#ref(i)
+    const chunk = this.#loader.peek(ref)
+    if (chunk === undefined) return undefined
+    return { offset: chunk.offset + offset - this.#index.startOf(i), release: this.#loader.pin(ref) }
   }
 
   noteRead(offset: number, length: number): void {

@@ -11,6 +11,7 @@ import {
   KIND_FILE,
   type EntryRecord,
 } from '../pxar-decode/entry-record.js'
+import type { DirTable } from '../pxar-decode/dir-table.js'
 import type { PxarArchive } from '../pxar-decode/archive.js'
 import type { Xattr } from '../pxar-decode/attributes.js'
 import { DirAhead } from './dir-ahead.js'
@@ -18,14 +19,26 @@ import type { Directory, DirTables } from './dir-tables.js'
 import { countBlocks, MIN_SPARSE } from './extents.js'
 import type { LinkCounter } from './link-counter.js'
 import { isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
-import { emptyAttr, FOREVER, type Attr, type Content, type DirSink, type Entry, type MaybePromise, type NodeId } from './tree.js'
+import { emptyAttr, FOREVER, type Attr, type Content, type DirSink, type Entry, type FileRun, type MaybePromise, type NodeId, type RunFile } from './tree.js'
 
 /** Contents and parents remembered for one archive; both can be found again. */
 const CONTENTS = 4096
 const PARENTS = 65_536
 
+/** Listed directories among which a file that is read is looked for. */
+const LISTED = 8
+const MAX_LISTED_BYTES = 4 * 1024 * 1024
+
 export const DOT = Buffer.from('.')
 export const DOT_DOT = Buffer.from('..')
+
+/** Where a directory was found. */
+interface Parent {
+  /** End of the table of the directory it is in. */
+  readonly end: number
+  /** Its own ENTRY header, as its row there says. */
+  readonly entryOfs: number
+}
 
 /** What the archive reports about entries it cannot show. */
 export type ProblemReport = (error: unknown, directory: string, name?: Uint8Array) => void
@@ -45,8 +58,10 @@ export class ArchiveNodes {
   readonly #report: ProblemReport
   readonly #reported = new Set<number>()
   readonly #ahead = new DirAhead(async (end) => this.#table(end))
+  /** Directories listed last, the latest one last. */
+  readonly #listed: { readonly dirEnd: number; readonly table: DirTable }[] = []
   readonly #contents = new LRUCache<number, Content>({ max: CONTENTS })
-  readonly #parents = new LRUCache<number, number>({ max: PARENTS })
+  readonly #parents = new LRUCache<number, Parent>({ max: PARENTS })
   readonly #record: EntryRecord = createRecord()
 
   constructor(
@@ -95,6 +110,19 @@ export class ArchiveNodes {
     this.#emit(table, dirEnd, self, parent, cookie, sink)
   }
 
+  /** The directory listed last that holds the file, for a reader that goes through it. */
+  run(id: NodeId): FileRun | undefined {
+    const offset = offsetOf(id)
+    for (let i = this.#listed.length - 1; i >= 0; i--) {
+      const { dirEnd, table } = this.#listed[i]!
+      const index = indexOfFile(table, offset)
+      if (index < 0) continue
+      const fileAt = (at: number): RunFile | undefined => this.#runFile(table, at)
+      return { directory: `${this.number}:${dirEnd}`, index, count: table.count, fileAt }
+    }
+    return undefined
+  }
+
   getattr(id: NodeId): MaybePromise<Attr> {
     if (isDirectory(id.hi)) return this.pxar.readDirEntry(offsetOf(id)).then((record) => this.#attr(record, id))
     const wait = this.links.wait()
@@ -134,7 +162,7 @@ export class ArchiveNodes {
 
   /** End of the parent's table, where it is known; undefined: ask the kernel, it knows. */
   parentOf(dirEnd: number): number | undefined {
-    return this.#parents.get(dirEnd)
+    return this.#parents.get(dirEnd)?.end
   }
 
   /** Makes ready for a walk from the root of the archive. */
@@ -153,7 +181,7 @@ export class ArchiveNodes {
   }
 
   async #decode(dirEnd: number): Promise<Directory> {
-    const table = await this.pxar.openDir(dirEnd)
+    const table = await this.pxar.openDir(dirEnd, this.#parents.get(dirEnd)?.entryOfs)
     if (table.problemCount > 0 && !this.#reported.has(dirEnd)) {
       this.#reported.add(dirEnd)
       for (const problem of table.problems) this.#report(problem.error, this.#name, problem.name)
@@ -200,7 +228,11 @@ export class ArchiveNodes {
 
   #find({ table, blocks }: Directory, dirEnd: number, name: Uint8Array): Entry | undefined {
     const i = table.find(name)
-    if (i < 0) return undefined
+    if (i < 0) {
+      // The name may be one of those that could not be read: lost is not the same as never there.
+      if (table.unreadable > 0) throw lostEntries(table)
+      return undefined
+    }
     const entry: Entry = { idHi: 0, idLo: 0, attr: emptyAttr(), entryTtl: FOREVER }
     table.entryAt(i, this.#record)
     this.#fillEntry(this.#record, blocks.get(i), dirEnd, entry)
@@ -209,7 +241,7 @@ export class ArchiveNodes {
 
   #emit(directory: Directory, dirEnd: number, self: NodeId, parent: NodeId, cookie: number, sink: DirSink): void {
     const { table, blocks } = directory
-    if (cookie === 0) this.#ahead.entered(dirEnd)
+    if (cookie === 0) this.#enter(dirEnd, table)
     const entry: Entry = { idHi: 0, idLo: 0, attr: emptyAttr(), entryTtl: FOREVER }
     if (cookie < 2 && !emitDots(self, parent, cookie, entry, sink)) return
     const record = this.#record
@@ -218,8 +250,33 @@ export class ArchiveNodes {
       this.#fillEntry(record, blocks.get(i), dirEnd, entry)
       if (!sink.add(table.names, table.nameStart(i), table.nameEnd(i), i + 3, entry)) return
     }
+    // What was read has been listed; an end without an error would say that this was all.
+    if (table.unreadable > 0 && cookie >= table.count + 2) throw lostEntries(table)
     // The kernel asks once more, behind the last record, before it believes that this was all.
     if (cookie < table.count + 2) this.#follow(directory.children)
+  }
+
+  #enter(dirEnd: number, table: DirTable): void {
+    this.#ahead.entered(dirEnd)
+    if (table.byteLength > MAX_LISTED_BYTES) return
+    const known = this.#listed.findIndex((listed) => listed.dirEnd === dirEnd)
+    if (known >= 0) this.#listed.splice(known, 1)
+    this.#listed.push({ dirEnd, table })
+    if (this.#listed.length > LISTED) this.#listed.shift()
+  }
+
+  #runFile(table: DirTable, index: number): RunFile | undefined {
+    const record = createRecord()
+    table.entryAt(index, record)
+    if (record.kind !== KIND_FILE || record.size === 0) return undefined
+    const known = this.#contents.get(record.fileOfs)
+    const content = known ?? this.pxar.contentOf(record)
+    if (content instanceof Promise) {
+      // Its header is not in memory, or it is damaged: whoever reads the file will hear of it.
+      content.catch(() => undefined)
+      return undefined
+    }
+    return { idHi: nodeHi(this.number, false, record.fileOfs), idLo: nodeLo(record.fileOfs), content }
   }
 
   /** In a classic archive the way to the next directory leads through contents nobody asked for. */
@@ -232,7 +289,7 @@ export class ArchiveNodes {
     const offset = directory ? record.end : record.fileOfs
     entry.idHi = nodeHi(this.number, directory, offset)
     entry.idLo = nodeLo(offset)
-    if (directory) this.#parents.set(offset, dirEnd)
+    if (directory && !this.#parents.has(offset)) this.#parents.set(offset, { end: dirEnd, entryOfs: record.entryOfs })
     this.#fill(record, blocks, entry.idHi, entry.idLo, entry.attr)
   }
 
@@ -320,4 +377,22 @@ export function emitDots(self: NodeId, parent: NodeId, cookie: number, entry: En
 
 function mayBeSparse(record: EntryRecord): boolean {
   return record.kind === KIND_FILE && record.size >= MIN_SPARSE
+}
+
+/** Place of the file whose FILENAME item is at `offset`; entries ascend by it but for hard links. */
+function indexOfFile(table: DirTable, offset: number): number {
+  let low = 0
+  let high = table.count - 1
+  while (low <= high) {
+    const middle = (low + high) >>> 1
+    const at = table.fileOfsAt(middle)
+    if (at === offset) return middle
+    if (at < offset) low = middle + 1
+    else high = middle - 1
+  }
+  return -1
+}
+
+function lostEntries(table: DirTable): unknown {
+  return table.problems.find(({ error }) => error.cause !== undefined)?.error ?? table.problems[0]!.error
 }

@@ -34,7 +34,8 @@ export class DirTables {
     const started = decode().then(
       (decoded) => {
         this.#decoding.delete(key)
-        this.#tables.set(key, decoded)
+        // What could not be read now may be readable the next time.
+        if (decoded.table.unreadable === 0) this.#tables.set(key, decoded)
         return decoded
       },
       (error: unknown) => {

@@ -77,6 +77,24 @@ export interface Content {
   readonly size: number
 }
 
+/** The files of one directory as a reader finds them that goes through it. */
+export interface FileRun {
+  /** Stands for the directory; the same for all its files. */
+  readonly directory: string
+  /** Place of the file that was asked for, in the order of the listing. */
+  readonly index: number
+  /** Entries of the directory. */
+  readonly count: number
+  /** The entry at a place, if it is a regular file whose content is where its metadata says; else undefined. */
+  fileAt(index: number): RunFile | undefined
+}
+
+export interface RunFile {
+  readonly idHi: number
+  readonly idLo: number
+  readonly content: Content
+}
+
 export interface FsStats {
   /** Bytes of everything shown, as far as it is known. */
   readonly totalBytes: number
@@ -93,6 +111,11 @@ export interface Tree {
   list(dir: NodeId, cookie: number, sink: DirSink): MaybePromise<void>
   readlink(node: NodeId): MaybePromise<Uint8Array>
   content(node: NodeId): MaybePromise<Content>
+  /**
+   * The directory that a file was last seen in by a listing, if it is still in memory and its
+   * contents never change.
+   */
+  run?(node: NodeId): FileRun | undefined
   /** undefined: no such attribute (ENODATA). */
   getxattr(node: NodeId, name: Uint8Array): MaybePromise<Uint8Array | undefined>
   /** Names without NUL. */

@@ -98,6 +98,7 @@ function sendContent(x: Exchange, request: PendingRequest, content: Content, off
   if (ready !== undefined) {
     x.sendBytes(request, ready)
     stream.noteRead?.(start, length)
+    if (offset === 0) x.pusher?.noteRead(request.node)
   } else if (stream.deliver !== undefined) {
     x.wait(request)
     stream.deliver(start, length, new ReadReply(x, request, length))
