@@ -12,7 +12,7 @@ import { visitTree, type TreePlan } from './tree-plan.js'
 const MiB = 1024 * 1024
 const POOL_BYTES = 64 * MiB
 /** Time of every snapshot of which a group has only one. */
-const SNAPSHOT_TIME = 1_767_225_600
+export const SNAPSHOT_TIME = 1_767_225_600
 const DAY = 86_400
 
 /** What can be written, each on its own. All but `many` and `plain` go into one datastore. */

@@ -1,0 +1,124 @@
+import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Dataset } from './dataset.js'
+import { growthGroup } from './groups/growth.js'
+import { memoryGroup } from './groups/memory.js'
+import { parallelGroup } from './groups/parallel.js'
+import { randomGroup } from './groups/random.js'
+import { sequentialGroup } from './groups/sequential.js'
+import { startGroup } from './groups/start.js'
+import { copyGroup, findGroup, tarGroup } from './groups/tree-work.js'
+import type { Bench } from './measure/bench.js'
+import { Recorder, type Figure } from './measure/figures.js'
+import { measureGroup, type Case, type Group } from './measure/group.js'
+import { MountSet } from './measure/mounts.js'
+import { HELP, readOptions, type BenchOptions } from './options.js'
+import { describeMachine, formatComparison, formatFigures, formatTargets, isReport, type Report } from './report/report.js'
+import { judge, targetsOf } from './report/targets.js'
+
+const MEMORY_FOLDER = '/dev/shm'
+
+/** Names of file systems by their magic number, as statfs(2) gives it. */
+const FILE_SYSTEMS = new Map([[0xef53, 'ext4'], [0x58465342, 'xfs'], [0x9123683e, 'btrfs'], [0x01021994, 'tmpfs'], [0x794c7630, 'overlayfs']])
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+/** Cases with a row that is asked for, and those that a ratio of such a row needs. */
+function selectCases(groups: readonly Group[], filter: RegExp, bench: Bench): Group[] {
+  const ids = groups.flatMap((group) => group.cases.flatMap((one) => one.rows.map(({ id }) => id)))
+  const wanted = new Set(ids.filter((id) => filter.test(id)))
+  for (const { row, against } of targetsOf(bench.params)) {
+    if (filter.test(row)) for (const id of against) wanted.add(id)
+  }
+  const isWanted = (one: Case): boolean => one.rows.some(({ id }) => wanted.has(id))
+  return groups.map((group) => ({ ...group, cases: group.cases.filter(isWanted) })).filter((group) => group.cases.length > 0)
+}
+
+function allGroups(bench: Bench): Group[] {
+  return [
+    findGroup(bench, []),
+    sequentialGroup(bench, []),
+    tarGroup(bench, []),
+    copyGroup(bench, []),
+    randomGroup(bench, []),
+    parallelGroup(bench),
+    startGroup(bench),
+    memoryGroup(bench),
+    growthGroup(bench),
+  ]
+}
+
+async function measure(bench: Bench, dataset: Dataset, options: BenchOptions): Promise<Report> {
+  const began = performance.now()
+  const since = (): string => `${((performance.now() - began) / 1000).toFixed(0)} s`
+  const recorder = new Recorder()
+  const failures: Record<string, string> = {}
+  for (const group of selectCases(allGroups(bench), options.filter, bench)) {
+    say(`${since()}: data of ${group.name}`)
+    if (await dataset.make(group.cases.flatMap((one) => one.parts))) await dataset.warm()
+    say(`${since()}: ${group.name}`)
+    await measureGroup(group, recorder, (rows, error) => {
+      for (const { id } of rows) failures[id] = String(error)
+      say(`${rows.map(({ id }) => id).join(', ')}: ${String(error)}`)
+    })
+  }
+  for (const [label, bytes] of bench.mounts.peaks) recorder.add(`peak/${label}`, 'MiB', bytes / 1024 / 1024)
+  const figures = recorder.figures()
+  return {
+    version: 1,
+    date: new Date().toISOString(),
+    machine: describeMachine(FILE_SYSTEMS.get(statfsSync(dataset.folder).type) ?? 'unknown'),
+    params: bench.params,
+    figures: Object.fromEntries(figures),
+    targets: judge(targetsOf(bench.params), figures),
+    failures,
+    seconds: (performance.now() - began) / 1000,
+  }
+}
+
+function print(report: Report, compare: string | undefined): void {
+  const figures = new Map<string, Figure>(Object.entries(report.figures))
+  const texts = [formatFigures(figures), formatTargets(report.targets)]
+  if (compare !== undefined) {
+    const earlier: unknown = JSON.parse(readFileSync(compare, 'utf8'))
+    if (!isReport(earlier)) throw new Error(`${compare} is not the result of a run`)
+    texts.push(formatComparison(figures, earlier))
+  }
+  process.stdout.write(`${texts.join('\n\n')}\n`)
+}
+
+async function main(options: BenchOptions): Promise<number> {
+  const scratch = mkdtempSync(join(tmpdir(), 'pbsfs-bench-run-'))
+  const memoryFolder = mkdtempSync(join(MEMORY_FOLDER, 'pbsfs-bench-'))
+  const dataset = new Dataset(options.params, options.data)
+  const mounts = new MountSet(scratch)
+  const bench: Bench = { params: options.params, folder: dataset.folder, mounts, memoryFolder, isRoot: process.geteuid?.() === 0 }
+  const cleanUp = async (): Promise<void> => {
+    await mounts.endAll()
+    rmSync(scratch, { recursive: true, force: true })
+    rmSync(memoryFolder, { recursive: true, force: true })
+    if (!options.keep) dataset.remove()
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => void cleanUp().finally(() => process.exit(1)))
+  }
+  try {
+    if (options.list) {
+      for (const group of allGroups(bench)) for (const one of group.cases) for (const { id } of one.rows) process.stdout.write(`${id}\n`)
+      return 0
+    }
+    const report = await measure(bench, dataset, options)
+    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`)
+    print(report, options.compare)
+    return Object.keys(report.failures).length === 0 ? 0 : 1
+  } finally {
+    await cleanUp()
+  }
+}
+
+const options = readOptions(process.argv.slice(2))
+if (options === undefined) process.stdout.write(HELP)
+else process.exitCode = await main(options)

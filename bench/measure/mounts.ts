@@ -1,0 +1,152 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { unmount } from '#src/fuse/mount.js'
+import { findMountAt } from '#src/fuse/mountinfo.js'
+import { childProgram, runProgram } from './programs.js'
+
+const READY_TIMEOUT_MS = 60_000
+const END_TIMEOUT_MS = 20_000
+const IDLE_STEP_MS = 150
+const IDLE_LIMIT_MS = 60_000
+
+export const PBSFS = new URL('../../bin/pbsfs.js', import.meta.url).pathname
+
+/** One mount and the process that serves it. */
+export class Mount {
+  readonly path: string
+  readonly #child: ChildProcess
+  readonly #onEnd: (peakBytes: number) => void
+  readonly exited: Promise<void>
+
+  constructor(path: string, child: ChildProcess, onEnd: (peakBytes: number) => void) {
+    this.path = path
+    this.#child = child
+    this.#onEnd = onEnd
+    this.exited = new Promise((resolve) => child.on('exit', () => resolve()))
+  }
+
+  get pid(): number {
+    return this.#child.pid!
+  }
+
+  /** Most memory the process ever had resident. */
+  peakBytes(): number {
+    return this.#memory('VmHWM')
+  }
+
+  residentBytes(): number {
+    return this.#memory('VmRSS')
+  }
+
+  #memory(field: string): number {
+    const text = readFileSync(`/proc/${this.pid}/status`, 'latin1')
+    return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0) * 1024
+  }
+
+  /** Waits until the process has nothing more to do of its own accord. */
+  async idle(): Promise<void> {
+    const until = performance.now() + IDLE_LIMIT_MS
+    for (let before = -1; performance.now() < until; ) {
+      const fields = readFileSync(`/proc/${this.pid}/stat`, 'latin1').split(' ')
+      const ticks = Number(fields[13]) + Number(fields[14])
+      if (ticks === before) return
+      before = ticks
+      await sleep(IDLE_STEP_MS)
+    }
+  }
+
+  async end(): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#onEnd(this.peakBytes())
+    if (isMounted(this.path)) {
+      await unmount(Buffer.from(this.path)).catch(() => unmount(Buffer.from(this.path), { lazy: true }))
+    }
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), END_TIMEOUT_MS)
+    await this.exited
+    clearTimeout(timer)
+    rmSync(this.path, { recursive: true, force: true })
+  }
+}
+
+function isMounted(path: string): boolean {
+  return findMountAt(Buffer.from(path)) !== undefined
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** Makes mounts, knows those that are left, and the most memory any of their processes took. */
+export class MountSet {
+  readonly #folder: string
+  readonly #open = new Map<string, Mount | undefined>()
+  readonly #peaks = new Map<string, number>()
+  #count = 0
+
+  constructor(folder: string) {
+    this.#folder = folder
+    mkdirSync(folder, { recursive: true })
+  }
+
+  /** Most bytes resident, by the label of the mount. */
+  get peaks(): ReadonlyMap<string, number> {
+    return this.#peaks
+  }
+
+  /** An empty folder to mount on; `release` it when nothing is mounted there any more. */
+  reserve(): string {
+    const path = join(this.#folder, `mount-${++this.#count}`)
+    mkdirSync(path)
+    this.#open.set(path, undefined)
+    return path
+  }
+
+  release(path: string): void {
+    this.#open.delete(path)
+    rmSync(path, { recursive: true, force: true })
+  }
+
+  /** SOURCE mounted by the command line of the product. */
+  product(source: string, label: string, args: readonly string[] = []): Promise<Mount> {
+    const path = this.reserve()
+    return this.#start(path, label, [PBSFS, 'mount', '-f', ...args, source, path], /^mounted at /m)
+  }
+
+  /** A mount served by `children/serve.js`. */
+  served(setup: Record<string, unknown>, label: string): Promise<Mount> {
+    const path = this.reserve()
+    return this.#start(path, label, childProgram('serve', { ...setup, mountpoint: path }), /^ready\n/m)
+  }
+
+  /** Ends whatever is still mounted. */
+  async endAll(): Promise<void> {
+    for (const [path, mount] of this.#open) {
+      await mount?.end().catch(() => undefined)
+      if (isMounted(path)) await runProgram('umount', ['-l', '-i', path]).catch(() => undefined)
+      this.release(path)
+    }
+  }
+
+  async #start(path: string, label: string, args: readonly string[], ready: RegExp): Promise<Mount> {
+    const logPath = `${path}.log`
+    const log = openSync(logPath, 'w')
+    const child = spawn(process.execPath, args, { stdio: ['ignore', log, log], cwd: '/' })
+    closeSync(log)
+    const mount = new Mount(path, child, (bytes) => {
+      this.#open.delete(path)
+      this.#peaks.set(label, Math.max(bytes, this.#peaks.get(label) ?? 0))
+      rmSync(logPath, { force: true })
+    })
+    this.#open.set(path, mount)
+    const until = performance.now() + READY_TIMEOUT_MS
+    for (;;) {
+      const text = readFileSync(logPath, 'latin1')
+      if (ready.test(text)) return mount
+      if (child.exitCode !== null || child.signalCode !== null || performance.now() > until) {
+        await mount.end().catch(() => undefined)
+        throw new Error(`${label} could not be mounted: ${text}`)
+      }
+      await sleep(5)
+    }
+  }
+}
