@@ -1,7 +1,8 @@
+import { spawnSync } from 'node:child_process'
 import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'vitest'
-import { goldenDir } from './golden.js'
+import { goldenDir, repoDir } from './golden.js'
 
 /** What a group of tests cannot do without. */
 export interface Needs {
@@ -14,6 +15,8 @@ export interface Needs {
   readonly user?: boolean
   /** The data of the real server, beside the repository. */
   readonly golden?: boolean
+  /** The optional dependency fuse-native, and the library it needs. */
+  readonly fuseNative?: boolean
 }
 
 /** Set where everything must be there: what is missing then fails instead of being skipped. */
@@ -38,6 +41,7 @@ export function findMissing(needs: Needs): string[] {
     missing.push('fusermount3 is missing (apt-get install fuse3)')
   }
   if (needs.golden === true && goldenDir() === undefined) missing.push('the golden data is missing (../shared/golden, or PBSFS_GOLDEN)')
+  if (needs.fuseNative === true) missing.push(...missingForFuseNative())
   return [...new Set(missing)]
 }
 
@@ -77,6 +81,12 @@ function missingForFuse(isRoot: boolean): string[] {
   if (isRoot && !maySysAdmin()) return ['root may not mount here (a container: --cap-add SYS_ADMIN)']
   if (!isRoot && findProgram('fusermount3') === undefined) return ['fusermount3 is missing (apt-get install fuse3)']
   return []
+}
+
+function missingForFuseNative(): string[] {
+  const { status, stderr } = spawnSync(process.execPath, ['-e', "require('fuse-native')"], { cwd: repoDir, encoding: 'utf8' })
+  if (status === 0) return []
+  return [stderr.includes('libfuse') ? 'libfuse.so.2 is missing (apt-get install libfuse2)' : 'the package fuse-native is missing (npm ci)']
 }
 
 function maySysAdmin(): boolean {
