@@ -12,7 +12,7 @@ function controlDir(): { folder: ControlDir; registry: NodeRegistry } {
   const registry = new NodeRegistry()
   // Longer each time it is written.
   const files = { status: async () => (text += 'x'), errors: () => '' }
-  const folder = registry.intern('.pbsfs', (id) => new ControlDir(id, parent, registry, owner, files)) as ControlDir
+  const folder = registry.intern('.pbsfs', (id) => new ControlDir(id, parent, registry, owner, files))
   return { folder, registry }
 }
 
