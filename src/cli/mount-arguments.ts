@@ -1,7 +1,8 @@
+import type { KeyArguments } from './keys/key-files.js'
 import { lastOf, listOf } from './option-values.js'
 
 /** What the command line gave, strings as in `raw-args.ts`. */
-export interface MountArguments {
+export interface MountArguments extends KeyArguments {
   readonly operands: readonly string[]
   readonly foreground: boolean
   readonly options: readonly string[]
@@ -13,6 +14,7 @@ export interface MountArguments {
   readonly ns?: string | undefined
   readonly log?: string | undefined
   readonly logLevel?: string | undefined
+  readonly force: boolean
   readonly debug: boolean
 }
 
@@ -32,6 +34,10 @@ export function readMountArguments(argv: Readonly<Record<string, unknown>>): Mou
     ns: lastOf(argv['ns']),
     log: lastOf(argv['log']),
     logLevel: lastOf(argv['logLevel']) ?? (debug || argv['verbose'] === true ? 'debug' : undefined),
+    keyfiles: listOf(argv['keyfile']),
+    keyfd: lastOf(argv['keyfd']),
+    masterKeyfiles: listOf(argv['masterKeyfile']),
+    force: argv['force'] === true,
     debug,
   }
 }

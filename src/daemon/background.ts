@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { fromPlainError, MountError } from '../errors/errors.js'
-import type { MountConfig } from './mount-config.js'
+import { joinMountInput, type MountConfig } from './mount-config.js'
 import { openRuntimeFolder } from './runtime-folder.js'
+import { withoutSecrets } from './secret-environment.js'
 import { removeStartLog } from './start-log.js'
 import { parseStartReport, REPORT_FD, type StartReport } from './start-protocol.js'
 
@@ -33,9 +34,10 @@ export interface WaitingDaemon {
   readonly pid: number
   /**
    * Resolves when the mount answers; rejects with the error that kept it from that. `onWait` is
-   * called with the seconds waited so far, every `WAIT_NOTICE_MS`.
+   * called with the seconds waited so far, every `WAIT_NOTICE_MS`. `secrets` (encoded keys) is
+   * zeroed when the daemon has it.
    */
-  mount(config: MountConfig, onWait?: (seconds: number) => void): Promise<StartedMount>
+  mount(config: MountConfig, onWait?: (seconds: number) => void, secrets?: Uint8Array): Promise<StartedMount>
   /** No mount after all: the daemon ends. */
   dismiss(): void
 }
@@ -52,7 +54,7 @@ export function startDaemon(script: string = daemonScript, channel?: number): Wa
     detached: true,
     cwd: '/',
     stdio: ['pipe', 'ignore', log?.fd ?? 'ignore', 'pipe', ...(channel === undefined ? [] : [channel])],
-    env: { ...process.env, UV_THREADPOOL_SIZE: process.env['UV_THREADPOOL_SIZE'] ?? String(POOL_THREADS) },
+    env: { ...withoutSecrets(process.env), UV_THREADPOOL_SIZE: process.env['UV_THREADPOOL_SIZE'] ?? String(POOL_THREADS) },
   })
   if (log !== undefined) closeSync(log.fd)
   const failed = new Promise<never>((_, reject) => {
@@ -64,11 +66,13 @@ export function startDaemon(script: string = daemonScript, channel?: number): Wa
   input.on('error', () => undefined)
   return {
     pid: child.pid ?? 0,
-    mount: async (config, onWait) => {
+    mount: async (config, onWait, secrets = new Uint8Array(0)) => {
       const stopForwarding = forwardSignals(child)
       const since = Date.now()
       const notice = setInterval(() => onWait?.(Math.round((Date.now() - since) / 1000)), WAIT_NOTICE_MS)
-      input.end(JSON.stringify(config))
+      const message = joinMountInput(config, secrets)
+      secrets.fill(0)
+      input.end(message, () => message.fill(0))
       try {
         return await Promise.race([awaitReport(child, log?.path), failed])
       } finally {

@@ -13,6 +13,8 @@ export interface SessionStart {
   /** Shown as the source of the mount. */
   readonly source: string
   readonly config: MountConfig
+  /** Encoded keys; the receiver zeroes them. */
+  readonly secrets: Uint8Array
 }
 
 /** How a session came to its end without a failure. */

@@ -26,6 +26,8 @@ export interface MountConfig {
   /** Decoding threads. */
   readonly decoders: number
   readonly driver: Driver
+  /** Show what contradicts its manifest or signature, with a warning. */
+  readonly force?: boolean
   readonly log: LogConfig
 }
 
@@ -50,6 +52,21 @@ export function encodeBytes(bytes: Uint8Array): string {
 
 export function decodeBytes(hex: string): Buffer {
   return Buffer.from(hex, 'hex')
+}
+
+/** Between the JSON of a configuration and the keys that follow it on the pipe. */
+const SEPARATOR = Buffer.from([0])
+
+/** What is written to the pipe: the configuration, and the keys as bytes that can be zeroed. */
+export function joinMountInput(config: MountConfig, secrets: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(JSON.stringify(config)), SEPARATOR, secrets])
+}
+
+/** Undoes `joinMountInput`; without the separator there are no keys. `secrets` is a view of `input`. */
+export function splitMountInput(input: Buffer): { readonly config: string; readonly secrets: Uint8Array } {
+  const end = input.indexOf(0)
+  if (end < 0) return { config: input.toString('utf8'), secrets: new Uint8Array(0) }
+  return { config: input.toString('utf8', 0, end), secrets: input.subarray(end + 1) }
 }
 
 /** Reads a configuration that came over the pipe. */

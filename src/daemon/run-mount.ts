@@ -36,6 +36,8 @@ export interface MountParts {
   readonly logName: string
   /** Its thread runs and waits for what to serve. */
   readonly session: Session
+  /** Encoded keys; zeroed when the session has them. Absent: none. */
+  readonly secrets?: Uint8Array
   /** Where SOURCE is; rejects with what is wrong with it. */
   findSource(config: MountConfig): Promise<FoundSource>
   /** The mount answers. */
@@ -113,8 +115,12 @@ class ServedMount {
     const { fd } = mounts ? await table.mount(request) : { fd: MOUNTS_ITSELF }
     this.#findPlace()
     if (this.#signals > 0) return { clean: true, reason: 'stopped' }
-    const { session } = this.#parts
-    session.start({ fd, mountpoint: this.#mountpoint.toString('hex'), source: this.#source, config: this.#config })
+    const { session, secrets = new Uint8Array(0) } = this.#parts
+    const mountpoint = this.#mountpoint.toString('hex')
+    // A copy without the memory around it, which would go along.
+    const sent = new Uint8Array(secrets)
+    session.start({ fd, mountpoint, source: this.#source, config: this.#config, secrets: sent })
+    for (const bytes of [sent, secrets]) bytes.fill(0)
     const aborted = new Promise<SessionEnd>((resolve) => (this.#abort = () => resolve('aborted')))
     try {
       await Promise.race([session.ready, aborted])

@@ -21,6 +21,8 @@ export interface ServeParts {
   readonly session: Session
   /** For a driver that cannot use a thread of this process. */
   readonly openProcessSession?: () => Session
+  /** Encoded keys; zeroed when the session has them. */
+  readonly secrets: Uint8Array
   readonly exitNow: (code: number) => never
   /** Path of the file in the runtime folder that stderr leads to; undefined: a terminal or pipe. */
   readonly stderrFile: string | undefined
@@ -52,6 +54,7 @@ export async function serveMount(config: MountConfig, parts: ServeParts): Promis
       signals: parts.signals ?? process,
       findSource: parts.findSource,
       session,
+      secrets: parts.secrets,
       onEmergency: (action) => (leave = action),
       onReady: (report) => {
         isReady = true

@@ -38,7 +38,13 @@ export function openThread(script: URL, listeners: SessionListeners): SessionCha
 
 /** A process of its own. What it writes on stderr is logged, and added to what it says of a failure. */
 export function openProcess(script: URL, listeners: SessionListeners): SessionChannel {
-  const child = fork(fileURLToPath(script), { cwd: '/', execArgv: [], stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+  const child = fork(fileURLToPath(script), {
+    cwd: '/',
+    execArgv: [],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    // Keys are bytes.
+    serialization: 'advanced',
+  })
   let complaint = ''
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(-MAX_COMPLAINT)

@@ -6,6 +6,8 @@ import {
 import { escapeName } from '../../bytes/names.js'
 import { LOG_LEVELS, type LogLevel } from '../../daemon/log-level.js'
 import { UsageError } from '../../errors/errors.js'
+import { dropSecrets } from '../../daemon/secret-environment.js'
+import { findKeys } from '../keys/key-files.js'
 import type { MountArguments } from '../mount-arguments.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
@@ -19,12 +21,13 @@ import { readVersion } from '../version.js'
 /** `pbsfs mount`: returns when the mount answers, or with `--foreground` when it has ended. */
 export async function mount(args: MountArguments, context: CommandContext): Promise<number> {
   const config = buildMountConfig(args, context.env, currentFolder())
+  const secrets = await readSecrets(args, context)
   const tell = ({ mountpoint }: { readonly mountpoint: string }) => {
     context.output.out(`mounted at ${mountpoint}\nleave it with: pbsfs umount ${quoteEscaped(mountpoint)}\n`)
   }
   if (args.foreground) {
     const { serveForeground } = await import('./serve-foreground.js')
-    await serveForeground(config, tell)
+    await serveForeground(config, secrets, tell)
     return EXIT.ok
   }
   const onWait = (seconds: number) => {
@@ -33,12 +36,32 @@ export async function mount(args: MountArguments, context: CommandContext): Prom
   const channel = channelOf(config)
   if (channel !== undefined) {
     const adopted = { ...config, mountpoint: encodeBytes(Buffer.from(INHERITED_CHANNEL)) }
-    await startDaemon(daemonScript, channel).mount(adopted, onWait)
+    await startDaemon(daemonScript, channel).mount(adopted, onWait, secrets)
     return EXIT.ok
   }
   const daemon = context.takeDaemon() ?? startDaemon()
-  tell(await daemon.mount(config, onWait))
+  tell(await daemon.mount(config, onWait, secrets))
   return EXIT.ok
+}
+
+/** The keys, unlocked and encoded: what takes time or a terminal happens here, before anything is mounted. */
+async function readSecrets(args: MountArguments, { env, output }: CommandContext): Promise<Uint8Array> {
+  const { keyfiles, masterKeyfiles } = splitMountOptions(args.options)
+  const keys = {
+    keyfiles: [...args.keyfiles, ...keyfiles],
+    keyfd: args.keyfd,
+    masterKeyfiles: [...args.masterKeyfiles, ...masterKeyfiles],
+  }
+  // What follows is much to load, and most mounts have no keys.
+  if (keys.masterKeyfiles.length === 0 && findKeys(keys, env).length === 0) return new Uint8Array(0)
+  const [{ loadSecrets }, { askOnTerminal }, { encodeSecrets }] = await Promise.all([
+    import('../keys/load-secrets.js'),
+    import('../keys/terminal.js'),
+    import('../../keys/secrets.js'),
+  ])
+  const secrets = await loadSecrets(keys, { env, ask: askOnTerminal, tell: (text) => output.err(text) })
+  dropSecrets(env)
+  return encodeSecrets(secrets)
 }
 
 /** The descriptor in `/dev/fd/N`: mounted by who called us. */
@@ -67,6 +90,7 @@ export function buildMountConfig(args: MountArguments, env: NodeJS.ProcessEnv, c
     options,
     cacheBytes: cacheSize === undefined ? DEFAULT_CACHE_BYTES : cacheBytes(cacheSize),
     decoders: decoders === undefined ? DEFAULT_DECODERS : parseCount(decoders, '--decoders', 1, MAX_DECODERS),
+    ...(args.force ? { force: true } : {}),
     driver: oneOf<Driver>(args.driver ?? own.driver, DRIVERS, '--driver') ?? 'kernel',
     log: {
       level: oneOf<LogLevel>(args.logLevel ?? own['log-level'], LOG_LEVELS, '--log-level') ?? 'info',

@@ -7,12 +7,13 @@ import { serveMount } from '../../daemon/serve-mount.js'
 import { openSession } from '../../daemon/session.js'
 import { EXIT } from '../exit-codes.js'
 
-/** Serves the mount in this process until it ends; rejects with what went wrong. */
-export async function serveForeground(config: MountConfig, onReady: (report: ReadyReport) => void): Promise<void> {
+/** Serves the mount in this process until it ends; rejects with what went wrong. `secrets`: encoded keys. */
+export async function serveForeground(config: MountConfig, secrets: Uint8Array, onReady: (report: ReadyReport) => void): Promise<void> {
   const { clean } = await serveMount(config, {
     table: kernelMountTable,
     session: openSession(),
     findSource,
+    secrets,
     exitNow,
     stderrFile: undefined,
     onReady,

@@ -11,6 +11,10 @@ const options = {
   'payload-input': { type: 'string', requiresArg: true, describe: 'The *.ppxar of a lone *.mpxar' },
   repository: { type: 'string', requiresArg: true, describe: 'Path or name of the store SNAPSHOT is in' },
   ns: { type: 'string', requiresArg: true, describe: 'Namespace SNAPSHOT is in, like a/b' },
+  keyfile: { type: 'string', requiresArg: true, describe: 'Encryption key, or one printed on paper; may be repeated' },
+  keyfd: { type: 'string', requiresArg: true, describe: 'Descriptor to read the encryption key from' },
+  'master-keyfile': { type: 'string', requiresArg: true, describe: 'Private master key (PEM): opens backups that carry their key' },
+  force: { type: 'boolean', describe: 'Show what contradicts its manifest or signature' },
   log: { type: 'string', requiresArg: true, describe: 'Append the log to this file' },
   'log-level': { choices: ['debug', 'info', 'warn', 'error'], requiresArg: true, describe: 'Least that is logged (default info)' },
   verbose: { alias: 'v', type: 'boolean', describe: 'Same as --log-level debug' },
@@ -30,6 +34,7 @@ export function mountCommand(choose: Choose): CommandModule {
         .options(options)
         .example('pbsfs mount /mnt/datastore/main ~/pbs', 'Browse a whole datastore')
         .example('pbsfs mount /mnt/datastore/main::host/web/latest/root.pxar /mnt/web', 'One archive of the newest snapshot')
+        .example('pbsfs mount /mnt/datastore/main ~/pbs --keyfile web.key --keyfile db.key', 'Backups of two hosts, each with its key')
         .example('pbsfs mount host/web/2026-01-02T00:00:00Z root.pxar /mnt/web --repository main', "A line of the vendor's client"),
     handler: (argv) => {
       const args = readMountArguments(argv)
