@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import { equalBytes } from '../bytes/names.js'
 import { NodeError } from '../errors/errors.js'
@@ -28,6 +29,9 @@ const PARENTS = 65_536
 /** Listed directories among which a file that is read is looked for. */
 const LISTED = 8
 const MAX_LISTED_BYTES = 4 * 1024 * 1024
+
+/** Entries looked through in one go, about a millisecond. */
+const SLICE = 16_384
 
 export const DOT = Buffer.from('.')
 export const DOT_DOT = Buffer.from('..')
@@ -190,6 +194,8 @@ export class ArchiveNodes {
     const children: number[] = []
     const record = createRecord()
     for (let i = 0; i < table.count; i++) {
+      // Other requests get their turn.
+      if (i % SLICE === SLICE - 1) await nextTurn()
       table.entryAt(i, record)
       if (record.kind === KIND_DIR) children.push(record.end)
       else if (mayBeSparse(record)) blocks.set(i, await this.#countBlocks(record))

@@ -10,32 +10,41 @@ export interface Directory {
   readonly children: readonly number[]
 }
 
+/** A directory too large for the others' company stays while it is used, and so long after, in ms. */
+const LARGE_IDLE_MS = 10_000
+
+/** What could not be read now may be readable the next time; long enough for one listing, in ms. */
+const UNREADABLE_MS = 2000
+
 /** Bytes of decoded directories kept, over all archives of a mount. */
 const TABLE_BYTES = 32 * 1024 * 1024
 
 /**
  * Decoded directories, least recently used out first, bounded in bytes; one decode at a time
- * for each. A table larger than the bound serves those who wait for it and is not kept.
+ * for each. One that is larger than the bound alone is kept while somebody lists it: a listing
+ * comes back for every few hundred entries.
  */
 export class DirTables {
   readonly #tables: LRUCache<string, Directory>
+  readonly #maxBytes: number
+  #large: { readonly key: string; readonly directory: Directory; timer: NodeJS.Timeout } | undefined
   readonly #decoding = new Map<string, Promise<Directory>>()
 
   constructor(maxBytes = TABLE_BYTES) {
-    this.#tables = new LRUCache({ maxSize: maxBytes, sizeCalculation: ({ table, blocks, children }) => table.byteLength + blocks.size * 64 + children.length * 8 + 256 })
+    this.#maxBytes = maxBytes
+    this.#tables = new LRUCache({ maxSize: maxBytes, sizeCalculation: sizeOf })
   }
 
   get(archive: number, end: number, decode: () => Promise<Directory>): Directory | Promise<Directory> {
     const key = `${archive}:${end}`
-    const table = this.#tables.get(key)
-    if (table !== undefined) return table
+    const known = this.#large?.key === key ? this.#useLarge() : this.#tables.get(key)
+    if (known !== undefined) return known
     const running = this.#decoding.get(key)
     if (running !== undefined) return running
     const started = decode().then(
       (decoded) => {
         this.#decoding.delete(key)
-        // What could not be read now may be readable the next time.
-        if (decoded.table.unreadable === 0) this.#tables.set(key, decoded)
+        this.#keep(key, decoded)
         return decoded
       },
       (error: unknown) => {
@@ -47,7 +56,31 @@ export class DirTables {
     return started
   }
 
+  #keep(key: string, directory: Directory): void {
+    if (sizeOf(directory) <= this.#maxBytes) {
+      this.#tables.set(key, directory, directory.table.unreadable === 0 ? {} : { ttl: UNREADABLE_MS })
+      return
+    }
+    clearTimeout(this.#large?.timer)
+    this.#large = { key, directory, timer: this.#dropLater() }
+  }
+
+  #useLarge(): Directory {
+    const large = this.#large!
+    clearTimeout(large.timer)
+    large.timer = this.#dropLater()
+    return large.directory
+  }
+
+  #dropLater(): NodeJS.Timeout {
+    return setTimeout(() => (this.#large = undefined), LARGE_IDLE_MS).unref()
+  }
+
   stats(): { tables: number; bytes: number } {
     return { tables: this.#tables.size, bytes: this.#tables.calculatedSize }
   }
+}
+
+function sizeOf({ table, blocks, children }: Directory): number {
+  return table.byteLength + blocks.size * 64 + children.length * 8 + 256
 }
