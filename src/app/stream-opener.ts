@@ -5,6 +5,7 @@ import { MAX_BLOB_FILE_SIZE, parseBlob } from '../blob/data-blob.js'
 import type { ReadAt } from '../bytes/read-at.js'
 import { IntegrityError, KeyError } from '../errors/errors.js'
 import type { AnyIndex } from '../index/parse-index.js'
+import { openPagedFixedIndex } from '../index/paged-fixed-index.js'
 import { compareWithManifest, parseIndex } from '../index/parse-index.js'
 import { ZeroChunks } from '../index/zero-chunks.js'
 import type { RingKey } from '../keys/key-ring.js'
@@ -21,6 +22,9 @@ import { placeOf, type SnapshotKeys } from './snapshot-keys.js'
 
 /** Largest index file: 32 bytes for each 4 MiB of a 128 TiB image. */
 const MAX_INDEX_BYTES = 1024 * 1024 * 1024
+
+/** Of longer images the index is read piece by piece: 1 MiB for chunks of 4 MiB, at most 64 MiB. */
+const PAGED_FROM = 128 * 1024 * 1024 * 1024
 
 /** Bytes of indices and of decoded blobs kept in memory beside what is in use. */
 const INDEX_BYTES = 64 * 1024 * 1024
@@ -98,12 +102,20 @@ export class StoreStreams implements StreamOpener {
   async #load(snapshot: SnapshotRef, file: ManifestFile, seen: SnapshotManifest): Promise<ChunkStream> {
     const name = nameOf(snapshot, file.filename)
     const keys = await this.#keys.keysFor(snapshot, seen, file.cryptMode === 'encrypt')
-    const bytes = await this.#datastore.readFile(snapshot, file.filename, MAX_INDEX_BYTES)
-    const index = parseIndex(bytes, name)
+    const index = await this.#openIndex(snapshot, file, name, keys)
     const problem = compareWithManifest(index, file, this.#keys.force)
     if (problem !== undefined) this.#keys.warn(problem, name)
     if (keys.length <= 1) return this.#makeStream(name, index, file, keys[0])
     return this.#tryKeys(name, index, file, keys)
+  }
+
+  async #openIndex(snapshot: SnapshotRef, file: ManifestFile, name: string, keys: readonly RingKey[]): Promise<AnyIndex> {
+    if (!file.filename.endsWith('.fidx') || file.size < PAGED_FROM) {
+      return parseIndex(await this.#datastore.readFile(snapshot, file.filename, MAX_INDEX_BYTES), name)
+    }
+    const known = this.#keys.force ? [] : file.cryptMode === 'encrypt' ? keys.map((key) => this.#zerosOf(key)) : [new ZeroChunks()]
+    const read = (offset: number, length: number) => this.#datastore.readPart(snapshot, file.filename, offset, length)
+    return openPagedFixedIndex(read, name, (length) => known.flatMap((zeros) => zeros.digestOf(length) ?? []))
   }
 
   #makeStream(name: string, index: AnyIndex, file: ManifestFile, key: RingKey | undefined): ChunkStream {

@@ -1,3 +1,5 @@
+import type { ZeroMap } from './zero-map.js'
+
 /**
  * Which chunk holds which bytes of a stream. Entries stay packed as they are on disk and are
  * searched in place; nothing is turned into objects.
@@ -25,4 +27,13 @@ export interface ChunkIndex {
   readonly csum: string
   /** Creation time in the header, Unix seconds. */
   readonly ctime: number
+  /** Known when the index was opened for that; else `mapZeros` makes one. */
+  readonly zeroMap?: ZeroMap
+  /** Bytes in memory; left out: 40 for each chunk at most. */
+  readonly memoryBytes?: number
+  /**
+   * Of an index that is not in memory as a whole: brings the entries `first` to `last` there, for
+   * digestAt and keyAt until control returns to the event loop. undefined: they are there.
+   */
+  pending?(first: number, last: number): Promise<void> | undefined
 }

@@ -19,17 +19,7 @@ export interface FixedIndex extends ChunkIndex {
  * them: they must not change afterwards. Throws TruncatedError or FormatError.
  */
 export function parseFixedIndex(bytes: Uint8Array, name: string): FixedIndex {
-  checkIndexHeader(bytes, name, 'fixed')
-  const view = viewOf(bytes)
-  const size = readSize(view, AT.size, name)
-  const chunkSize = readSize(view, AT.chunkSize, name)
-  if (chunkSize < MIN_CHUNK_SIZE || chunkSize > MAX_CHUNK_SIZE || (chunkSize & (chunkSize - 1)) !== 0) {
-    const expected = `a power of two between ${MIN_CHUNK_SIZE} and ${MAX_CHUNK_SIZE}`
-    throw indexError(name, `chunk size ${chunkSize} is not usable`, AT.chunkSize, expected, chunkSize)
-  }
-  if (size === 0) throw indexError(name, 'index of an empty image', AT.size, 'at least 1 byte', 0)
-  const count = Math.ceil(size / chunkSize)
-  const length = INDEX_HEADER_SIZE + count * DIGEST_SIZE
+  const { size, chunkSize, count, fileSize: length } = readFixedHeader(bytes, name)
   if (bytes.length < length) {
     throw new TruncatedError(`${name}: truncated index, ${bytes.length} of ${length} bytes`, {
       stream: name,
@@ -42,6 +32,34 @@ export function parseFixedIndex(bytes: Uint8Array, name: string): FixedIndex {
     throw indexError(name, 'data behind the last entry', length, `${length} bytes for ${count} chunks`, `${bytes.length} bytes`)
   }
   return new PackedFixedIndex(bytes, name, size, chunkSize, count)
+}
+
+/** What the header says, checked. */
+export interface FixedHeader {
+  /** Bytes of the image. */
+  readonly size: number
+  readonly chunkSize: number
+  /** Chunks. */
+  readonly count: number
+  /** Bytes of the whole index file. */
+  readonly fileSize: number
+  readonly ctime: number
+}
+
+/** Reads the first page of a `.fidx` file. Throws TruncatedError or FormatError. */
+export function readFixedHeader(bytes: Uint8Array, name: string): FixedHeader {
+  checkIndexHeader(bytes, name, 'fixed')
+  const view = viewOf(bytes)
+  const size = readSize(view, AT.size, name)
+  const chunkSize = readSize(view, AT.chunkSize, name)
+  if (chunkSize < MIN_CHUNK_SIZE || chunkSize > MAX_CHUNK_SIZE || (chunkSize & (chunkSize - 1)) !== 0) {
+    const expected = `a power of two between ${MIN_CHUNK_SIZE} and ${MAX_CHUNK_SIZE}`
+    throw indexError(name, `chunk size ${chunkSize} is not usable`, AT.chunkSize, expected, chunkSize)
+  }
+  if (size === 0) throw indexError(name, 'index of an empty image', AT.size, 'at least 1 byte', 0)
+  const count = Math.ceil(size / chunkSize)
+  const fileSize = INDEX_HEADER_SIZE + count * DIGEST_SIZE
+  return { size, chunkSize, count, fileSize, ctime: readCtime(bytes) }
 }
 
 class PackedFixedIndex implements FixedIndex {

@@ -36,9 +36,13 @@ export class ZeroChunks {
 
   /** Is chunk `i` all zeros? Decided by its length and digest, nothing is read. */
   has(index: ChunkIndex, i: number): boolean {
-    const length = index.endOf(i) - index.startOf(i)
-    const zero = this.#digests.get(length) ?? this.#compute(length)
+    const zero = this.digestOf(index.endOf(i) - index.startOf(i))
     return zero !== undefined && equalBytes(index.digestAt(i), zero)
+  }
+
+  /** Digest of a zero chunk of that length, if it is one of the known lengths. */
+  digestOf(length: number): Uint8Array | undefined {
+    return this.#digests.get(length) ?? this.#compute(length)
   }
 
   #compute(length: number): Uint8Array | undefined {

@@ -2,6 +2,7 @@ import type { DirectReply, ReadAt, SharedRange } from '../bytes/read-at.js'
 import { TruncatedError, withFields } from '../errors/errors.js'
 import type { ChunkIndex } from '../index/chunk-index.js'
 import { ZeroChunks } from '../index/zero-chunks.js'
+import { mapZeros, type ZeroMap } from '../index/zero-map.js'
 import type { ChunkLoader, ChunkRef } from './chunk-loader.js'
 import { Delivery, type DeliveryPart } from './delivery.js'
 import { SequentialDetector } from './sequential.js'
@@ -41,6 +42,7 @@ export class ChunkStream implements ReadAt {
   #last = 0
   /** First chunk that has not been asked for ahead of the current reader. */
   #aheadUntil = 0
+  #zeroMap: ZeroMap | undefined
 
   constructor(name: string, index: ChunkIndex, loader: ChunkLoader, options: ChunkStreamOptions) {
     this.name = name
@@ -56,7 +58,7 @@ export class ChunkStream implements ReadAt {
 
   /** Memory the index takes, about. */
   get indexBytes(): number {
-    return this.#index.count * 40 + 4096
+    return this.#index.memoryBytes ?? this.#index.count * 40 + 4096
   }
 
   peek(offset: number, length: number): Uint8Array | undefined {
@@ -66,6 +68,7 @@ export class ChunkStream implements ReadAt {
     const to = from + length
     if (offset + length > this.#index.endOf(i)) return undefined
     if (this.#isZero(i)) return length <= zeroView.length ? zeroView.subarray(0, length) : undefined
+    if (this.#isPending(i)) return undefined
     const chunk = this.#loader.peek(this.#ref(i))
     return chunk?.bytes.subarray(from, to)
   }
@@ -88,7 +91,7 @@ export class ChunkStream implements ReadAt {
   share(offset: number, length: number): SharedRange | undefined {
     if (length === 0 || offset + length > this.size) return undefined
     const i = this.#chunkAt(offset)
-    if (offset + length > this.#index.endOf(i) || this.#isZero(i)) return undefined
+    if (offset + length > this.#index.endOf(i) || this.#isZero(i) || this.#isPending(i)) return undefined
     const ref = this.#ref(i)
     const chunk = this.#loader.peek(ref)
     if (chunk === undefined) return undefined
@@ -100,17 +103,32 @@ export class ChunkStream implements ReadAt {
   }
 
   nextData(offset: number): number {
-    for (let i = this.#chunkAt(offset); i < this.#index.count; i++) {
-      if (!this.#isZero(i)) return Math.max(offset, this.#index.startOf(i))
-    }
-    return this.size
+    return this.#next(offset, false)
   }
 
   nextHole(offset: number): number {
-    for (let i = this.#chunkAt(offset); i < this.#index.count; i++) {
-      if (this.#isZero(i)) return Math.max(offset, this.#index.startOf(i))
+    return this.#next(offset, true)
+  }
+
+  countData(offset: number, length: number): number {
+    const end = Math.min(offset + length, this.size)
+    let sum = 0
+    for (let at = this.nextData(offset); at < end; ) {
+      const hole = Math.min(this.nextHole(at), end)
+      sum += hole - at
+      at = hole < end ? this.nextData(hole) : end
     }
-    return this.size
+    return sum
+  }
+
+  #next(offset: number, zero: boolean): number {
+    if (offset >= this.size) return this.size
+    const i = this.#zeroChunks().next(this.#index.chunkAt(offset), zero)
+    return i < this.#index.count ? Math.max(offset, this.#index.startOf(i)) : this.size
+  }
+
+  #zeroChunks(): ZeroMap {
+    return (this.#zeroMap ??= this.#index.zeroMap ?? mapZeros(this.#index, this.#zeros))
   }
 
   async #copyChunk(i: number, offset: number, out: Uint8Array): Promise<void> {
@@ -119,6 +137,7 @@ export class ChunkStream implements ReadAt {
     const to = Math.min(offset + out.length, this.#index.endOf(i))
     if (this.#isZero(i)) return
     try {
+      for (let wait = this.#index.pending?.(i, i); wait !== undefined; wait = this.#index.pending?.(i, i)) await wait
       const bytes = await this.#loader.copy(this.#ref(i), from - start, to - start, 'demand')
       out.set(bytes, from - offset)
     } catch (error) {
@@ -130,6 +149,11 @@ export class ChunkStream implements ReadAt {
     const parts: DeliveryPart[] = []
     const first = this.#chunkAt(offset)
     const last = length === 0 ? first - 1 : this.#chunkAt(offset + length - 1)
+    const wait = length === 0 ? undefined : this.#index.pending?.(first, last)
+    if (wait !== undefined) {
+      wait.then(() => this.#deliver(fd, offset, length, reply)).catch((error: unknown) => reply.fail(error))
+      return
+    }
     for (let i = first; i <= last; i++) {
       const start = this.#index.startOf(i)
       const from = Math.max(offset, start) - start
@@ -145,7 +169,7 @@ export class ChunkStream implements ReadAt {
     // Behind a jump the mark of another reader does not count.
     const from = this.#aheadUntil > current && this.#aheadUntil <= until ? this.#aheadUntil : current + 1
     for (let i = from; i < until; i++) {
-      if (!this.#isZero(i)) this.#loader.prefetch(this.#ref(i))
+      if (!this.#isZero(i) && !this.#isPending(i)) this.#loader.prefetch(this.#ref(i))
     }
     this.#aheadUntil = until
   }
@@ -157,7 +181,15 @@ export class ChunkStream implements ReadAt {
     return this.#last
   }
 
+  /** Is the entry not in memory? It will be soon then; whoever needs it hears of what goes wrong. */
+  #isPending(i: number): boolean {
+    const wait = this.#index.pending?.(i, i)
+    wait?.catch(() => undefined)
+    return wait !== undefined
+  }
+
   #isZero(i: number): boolean {
+    if (this.#index.zeroMap !== undefined) return this.#index.zeroMap.has(i)
     return this.#zeros?.has(this.#index, i) ?? false
   }
 

@@ -43,6 +43,10 @@ export class ReopeningStream implements ReadAt {
     return this.#opened()?.nextHole(offset) ?? this.size
   }
 
+  countData(offset: number, length: number): number {
+    return this.#opened()?.countData(offset, length) ?? length
+  }
+
   prepare(): Promise<void> | undefined {
     const stream = this.#open()
     return stream instanceof Promise ? stream.then(() => undefined) : undefined

@@ -104,6 +104,8 @@ export interface Datastore {
   listFiles(snapshot: SnapshotRef, manifest?: Pick<Manifest, 'files'>): Promise<readonly SnapshotFile[]>
   /** A file as it is stored (blobs encoded), at most `maxBytes`. The result owns its memory. */
   readFile(snapshot: SnapshotRef, name: string, maxBytes: number): Promise<Uint8Array>
+  /** Up to `length` bytes of a file as it is stored, from `offset`; fewer only at its end. The result owns its memory. */
+  readPart(snapshot: SnapshotRef, name: string, offset: number, length: number): Promise<Uint8Array>
   close(): Promise<void>
 }
 

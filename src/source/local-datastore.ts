@@ -13,7 +13,7 @@ import {
   BACKUP_TYPES, CHUNK_FOLDER, CLIENT_LOG_NAME, compareIds, isArchiveFileName, isSafeId, MANIFEST_NAME,
   MAX_NAMESPACE_DEPTH, MAX_NAMESPACE_LENGTH,
 } from './names.js' // prettier-ignore
-import { readRegularFile } from './read-file.js'
+import { readFilePart, readRegularFile } from './read-file.js'
 import { looksLikeS3Cache, S3_CACHE_REMARK } from './s3-cache.js'
 import { isCanonicalSnapshotTime, parseSnapshotTime } from './snapshot-time.js'
 import { groupPath, listFolders, namespacePath, requireFolders, snapshotPath, within } from './store-folders.js'
@@ -192,13 +192,21 @@ export class LocalDatastore implements Datastore {
   }
 
   async readFile(snapshot: SnapshotRef, name: string, maxBytes: number = MAX_BLOB_FILE_SIZE): Promise<Uint8Array> {
+    return readRegularFile(this.#filePath(snapshot, name), maxBytes).bytes
+  }
+
+  async readPart(snapshot: SnapshotRef, name: string, offset: number, length: number): Promise<Uint8Array> {
+    return readFilePart(this.#filePath(snapshot, name), offset, length)
+  }
+
+  #filePath(snapshot: SnapshotRef, name: string): FsPath {
     const folder = snapshotPath(snapshot)
     if (!isArchiveFileName(name)) {
       const shown = escapeName(name)
       throw new FormatError(`${folder}/${shown}: not the name of an archive`, { stream: folder, actual: shown })
     }
     requireFolders(this.#base, folder)
-    return readRegularFile(joinPath(this.#base, `${folder}/${name}`), maxBytes).bytes
+    return joinPath(this.#base, `${folder}/${name}`)
   }
 
   async close(): Promise<void> {

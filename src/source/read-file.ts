@@ -32,6 +32,19 @@ export function readRegularFile(path: FsPath, maxBytes: number): ReadFile {
   }
 }
 
+/** Up to `length` bytes of a regular file from `offset`; fewer only at its end. Throws SourceError. */
+export function readFilePart(path: FsPath, offset: number, length: number): Uint8Array<ArrayBuffer> {
+  const fd = openRegular(path)
+  try {
+    const there = Math.max(0, Math.min(length, statOpen(fd, path).size - offset))
+    const bytes = new Uint8Array(there)
+    const got = readFully(fd, bytes, there, path, offset)
+    return got === there ? bytes : bytes.slice(0, got)
+  } finally {
+    closeSync(fd)
+  }
+}
+
 function openRegular(path: FsPath): number {
   try {
     return openSync(path, OPEN_FLAGS)
@@ -52,12 +65,12 @@ export function statOpen(fd: number, path: FsPath): Stats {
   return stats
 }
 
-/** Reads up to `length` bytes from the start of the file; fewer only at its end. */
-export function readFully(fd: number, into: Uint8Array, length: number, path: FsPath): number {
+/** Reads up to `length` bytes from `offset` of the file; fewer only at its end. */
+export function readFully(fd: number, into: Uint8Array, length: number, path: FsPath, offset = 0): number {
   let done = 0
   try {
     while (done < length) {
-      const got = readSync(fd, into, done, length - done, done)
+      const got = readSync(fd, into, done, length - done, offset + done)
       if (got === 0) break
       done += got
     }

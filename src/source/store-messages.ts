@@ -5,7 +5,7 @@ import type { Datastore, LocalSourceDescriptor } from './datastore.js'
 export type StoreMethod = Exclude<keyof Datastore, 'descriptor' | 'close'>
 
 export const STORE_METHODS: readonly StoreMethod[] = [
-  'describe', 'listNamespaces', 'listGroups', 'listSnapshots', 'groupInfo', 'snapshotInfo', 'readManifest', 'listFiles', 'readFile',
+  'describe', 'listNamespaces', 'listGroups', 'listSnapshots', 'groupInfo', 'snapshotInfo', 'readManifest', 'listFiles', 'readFile', 'readPart',
 ] // prettier-ignore
 
 export interface StoreThreadData {

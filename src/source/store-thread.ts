@@ -116,6 +116,10 @@ export class StoreThread implements Datastore {
     return this.#call('readFile', snapshot, name, maxBytes)
   }
 
+  readPart(snapshot: SnapshotRef, name: string, offset: number, length: number): Promise<Uint8Array> {
+    return this.#call('readPart', snapshot, name, offset, length)
+  }
+
   /** Ends the thread; calls under way reject. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#terminate()

@@ -16,7 +16,7 @@ async function answer(store: LocalDatastore, { id, method, args }: StoreRequest)
     if (!STORE_METHODS.includes(method)) throw new Error(`no such method: ${String(method)}`)
     const operation = store[method].bind(store) as (...args: readonly unknown[]) => Promise<unknown>
     const result = await operation(...args)
-    const transfer = method === 'readFile' && result instanceof Uint8Array ? [result.buffer as ArrayBuffer] : []
+    const transfer = (method === 'readFile' || method === 'readPart') && result instanceof Uint8Array ? [result.buffer as ArrayBuffer] : []
     reply({ id, result }, transfer)
   } catch (error) {
     reply({ id, error: toPlainError(error) })
