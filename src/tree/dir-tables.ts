@@ -58,7 +58,8 @@ export class DirTables {
 
   #keep(key: string, directory: Directory): void {
     if (sizeOf(directory) <= this.#maxBytes) {
-      this.#tables.set(key, directory, directory.table.unreadable === 0 ? {} : { ttl: UNREADABLE_MS })
+      this.#tables.set(key, directory)
+      if (directory.table.unreadable > 0) setTimeout(() => this.#tables.delete(key), UNREADABLE_MS).unref()
       return
     }
     clearTimeout(this.#large?.timer)
