@@ -41,7 +41,9 @@ export type NativeLibrary = new (
 ) => NativeFuse
 
 const PACKAGE = 'fuse-native'
-const REMEDY_PACKAGE = 'Install pbsfs with its optional dependencies (npm install --include=optional), or leave out --driver.'
+/** npm leaves the package out when it cannot be loaded while it is installed. */
+const REMEDY_PACKAGE =
+  'Install libfuse2 (apt install libfuse2), then pbsfs with its optional dependencies (npm install --include=optional); or leave out --driver.'
 const REMEDY_LIBFUSE = 'Install it (apt install libfuse2; on Debian 13 and Ubuntu 24.04: libfuse2t64), or leave out --driver.'
 const REMEDY_OTHER = 'Leave out --driver: the driver of pbsfs itself needs no library.'
 
