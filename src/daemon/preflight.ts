@@ -94,7 +94,12 @@ function makeFolder(mountpoint: Buffer): boolean {
 }
 
 function isFolder(path: Buffer): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+  try {
+    return lstatSync(path).isDirectory()
+  } catch {
+    // Not there, or below a file.
+    return false
+  }
 }
 
 function checkFolder(mountpoint: Buffer, nonempty: boolean): void {
