@@ -17,24 +17,30 @@ import type { PxarArchive } from '../pxar-decode/archive.js'
 import type { Xattr } from '../pxar-decode/attributes.js'
 import { DirAhead } from './dir-ahead.js'
 import type { Directory, DirTables } from './dir-tables.js'
+import { emitDots } from './dots.js'
 import { countBlocks, MIN_SPARSE } from './extents.js'
 import type { LinkCounter } from './link-counter.js'
+import { RecentDirs } from './recent-dirs.js'
 import { isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
-import { emptyAttr, FOREVER, type Attr, type Content, type DirSink, type Entry, type FileRun, type MaybePromise, type NodeId, type RunFile } from './tree.js'
+import {
+  emptyAttr,
+  FOREVER,
+  type Attr,
+  type Content,
+  type DirSink,
+  type Entry,
+  type FileRun,
+  type MaybePromise,
+  type NodeId,
+  type RunFile,
+} from './tree.js'
 
 /** Contents and parents remembered for one archive; both can be found again. */
 const CONTENTS = 4096
 const PARENTS = 65_536
 
-/** Listed directories among which a file that is read is looked for. */
-const LISTED = 8
-const MAX_LISTED_BYTES = 4 * 1024 * 1024
-
 /** Entries looked through in one go, about a millisecond. */
 const SLICE = 16_384
-
-export const DOT = Buffer.from('.')
-export const DOT_DOT = Buffer.from('..')
 
 /** Where a directory was found. */
 interface Parent {
@@ -62,8 +68,7 @@ export class ArchiveNodes {
   readonly #report: ProblemReport
   readonly #reported = new Set<number>()
   readonly #ahead = new DirAhead(async (end) => this.#table(end))
-  /** Directories listed last, the latest one last. */
-  readonly #listed: { readonly dirEnd: number; readonly table: DirTable }[] = []
+  readonly #recent = new RecentDirs()
   readonly #contents = new LRUCache<number, Content>({ max: CONTENTS })
   readonly #parents = new LRUCache<number, Parent>({ max: PARENTS })
   readonly #record: EntryRecord = createRecord()
@@ -116,15 +121,11 @@ export class ArchiveNodes {
 
   /** The directory listed last that holds the file, for a reader that goes through it. */
   run(id: NodeId): FileRun | undefined {
-    const offset = offsetOf(id)
-    for (let i = this.#listed.length - 1; i >= 0; i--) {
-      const { dirEnd, table } = this.#listed[i]!
-      const index = indexOfFile(table, offset)
-      if (index < 0) continue
-      const fileAt = (at: number): RunFile | undefined => this.#runFile(table, at)
-      return { directory: `${this.number}:${dirEnd}`, index, count: table.count, fileAt }
-    }
-    return undefined
+    const place = this.#recent.find(offsetOf(id))
+    if (place === undefined) return undefined
+    const { dirEnd, table, index } = place
+    const fileAt = (at: number): RunFile | undefined => this.#runFile(table, at)
+    return { directory: `${this.number}:${dirEnd}`, index, count: table.count, fileAt }
   }
 
   getattr(id: NodeId): MaybePromise<Attr> {
@@ -209,8 +210,8 @@ export class ArchiveNodes {
     dirEnd: number,
     name: Uint8Array,
   ): Promise<Entry | undefined> {
-    await wait
-    return this.#find(await directory, dirEnd, name)
+    const [found] = await Promise.all([directory, wait])
+    return this.#find(found, dirEnd, name)
   }
 
   async #listLater(
@@ -222,8 +223,8 @@ export class ArchiveNodes {
     cookie: number,
     sink: DirSink,
   ): Promise<void> {
-    await wait
-    this.#emit(await directory, dirEnd, self, parent, cookie, sink)
+    const [found] = await Promise.all([directory, wait])
+    this.#emit(found, dirEnd, self, parent, cookie, sink)
   }
 
   async #getattrLater(id: NodeId, wait: Promise<void> | undefined): Promise<Attr> {
@@ -247,7 +248,10 @@ export class ArchiveNodes {
 
   #emit(directory: Directory, dirEnd: number, self: NodeId, parent: NodeId, cookie: number, sink: DirSink): void {
     const { table, blocks } = directory
-    if (cookie === 0) this.#enter(dirEnd, table)
+    if (cookie === 0) {
+      this.#ahead.entered(dirEnd)
+      this.#recent.add(dirEnd, table)
+    }
     const entry: Entry = { idHi: 0, idLo: 0, attr: emptyAttr(), entryTtl: FOREVER }
     if (cookie < 2 && !emitDots(self, parent, cookie, entry, sink)) return
     const record = this.#record
@@ -260,15 +264,6 @@ export class ArchiveNodes {
     if (table.unreadable > 0 && cookie >= table.count + 2) throw lostEntries(table)
     // The kernel asks once more, behind the last record, before it believes that this was all.
     if (cookie < table.count + 2) this.#follow(directory.children)
-  }
-
-  #enter(dirEnd: number, table: DirTable): void {
-    this.#ahead.entered(dirEnd)
-    if (table.byteLength > MAX_LISTED_BYTES) return
-    const known = this.#listed.findIndex((listed) => listed.dirEnd === dirEnd)
-    if (known >= 0) this.#listed.splice(known, 1)
-    this.#listed.push({ dirEnd, table })
-    if (this.#listed.length > LISTED) this.#listed.shift()
   }
 
   #runFile(table: DirTable, index: number): RunFile | undefined {
@@ -363,40 +358,8 @@ export class ArchiveNodes {
   }
 }
 
-/** `.` and `..` have the cookies 1 and 2. False: the sink is full. */
-export function emitDots(self: NodeId, parent: NodeId, cookie: number, entry: Entry, sink: DirSink): boolean {
-  entry.idHi = 0
-  entry.idLo = 0
-  entry.attr.mode = 0o40000
-  const dots: [Uint8Array, NodeId][] = [
-    [DOT, self],
-    [DOT_DOT, parent],
-  ]
-  for (const [i, [name, id]] of dots.entries()) {
-    if (cookie > i) continue
-    entry.attr.inoHi = id.hi
-    entry.attr.inoLo = id.lo
-    if (!sink.add(name, 0, name.length, i + 1, entry)) return false
-  }
-  return true
-}
-
 function mayBeSparse(record: EntryRecord): boolean {
   return record.kind === KIND_FILE && record.size >= MIN_SPARSE
-}
-
-/** Place of the file whose FILENAME item is at `offset`; entries ascend by it but for hard links. */
-function indexOfFile(table: DirTable, offset: number): number {
-  let low = 0
-  let high = table.count - 1
-  while (low <= high) {
-    const middle = (low + high) >>> 1
-    const at = table.fileOfsAt(middle)
-    if (at === offset) return middle
-    if (at < offset) low = middle + 1
-    else high = middle - 1
-  }
-  return -1
 }
 
 function lostEntries(table: DirTable): unknown {

@@ -1,7 +1,7 @@
 import { ChangingFileNode, type FileState } from './file-nodes.js'
 import type { NodeRegistry } from './node-registry.js'
 import { emptyAttr, type Attr, type DirSink, type Entry, type NodeId } from './tree.js'
-import { emitDots } from './archive.js'
+import { emitDots } from './dots.js'
 import { DIRECTORY_MODE, VirtualNode, type Owner } from './virtual-node.js'
 
 /** The folder at the root of every mount: reachable by name, never listed. */

@@ -40,8 +40,7 @@ export class FileNode extends VirtualNode {
 
   override content(): MaybePromise<Content> {
     const stream = this.#source.open()
-    if (stream instanceof Promise) return stream.then((opened) => ({ stream: opened, start: 0, size: opened.size }))
-    return { stream, start: 0, size: stream.size }
+    return stream instanceof Promise ? stream.then(contentOf) : contentOf(stream)
   }
 
   override async xattrs(): Promise<Xattrs> {
@@ -60,6 +59,13 @@ export class FileNode extends VirtualNode {
       throw error
     }
   }
+}
+
+/** The whole of a stream. What keeps it from being opened shows now, not at the first read. */
+function contentOf(stream: ReadAt): MaybePromise<Content> {
+  const pending = stream.prepare?.()
+  if (pending !== undefined) return pending.then(() => ({ stream, start: 0, size: stream.size }))
+  return { stream, start: 0, size: stream.size }
 }
 
 /** The attribute that says why something does not open. */

@@ -1,5 +1,5 @@
 import { keyOf } from '../bytes/names.js'
-import { emitDots } from './archive.js'
+import { emitDots } from './dots.js'
 import type { NodeRegistry } from './node-registry.js'
 import { emptyAttr, type Attr, type DirSink, type Entry, type MaybePromise, type NodeId } from './tree.js'
 import { DIRECTORY_MODE, LISTING_MS, LIVE_TTL, VirtualNode, type Owner } from './virtual-node.js'
