@@ -14,6 +14,7 @@ const WRITER = new URL('./writer/main.js', import.meta.url).pathname
 /** The data of one run, in a folder named after what decides about them. */
 export class Dataset {
   readonly folder: string
+  #isWarm = false
 
   constructor(params: Params, parent: string = tmpdir()) {
     const { tree, wide, imageBytes, snapshots } = params
@@ -23,18 +24,14 @@ export class Dataset {
     mkdirSync(this.folder, { recursive: true })
   }
 
-  /** Writes what is missing. Returns whether anything was. */
-  async make(parts: readonly PartSpec[]): Promise<boolean> {
+  /** Writes what is missing, and sees that everything is in the page cache. */
+  async make(parts: readonly PartSpec[]): Promise<void> {
     const unique = [...new Map(parts.map((part) => [part.name, part])).values()]
     const missing = unique.filter((part) => !existsSync(PLACES.mark(this.folder, part.name)))
-    if (missing.length === 0) return false
-    await runProgram(process.execPath, [WRITER, this.folder, JSON.stringify(missing)])
-    return true
-  }
-
-  /** Brings chunk files and plain files into the page cache. */
-  async warm(): Promise<void> {
-    await timeShell('find . -type f -print0 | xargs -0 -r cat > /dev/null', this.folder)
+    if (missing.length === 0 && this.#isWarm) return
+    if (missing.length > 0) await runProgram(process.execPath, [WRITER, this.folder, JSON.stringify(missing)])
+    await timeShell('find . -type f -print0 | xargs -0 -r cat > /dev/null; sync', this.folder)
+    this.#isWarm = true
   }
 
   remove(): void {

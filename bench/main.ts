@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Dataset } from './dataset.js'
+import { foreignSubjects } from './groups/foreign.js'
 import { growthGroup } from './groups/growth.js'
 import { memoryGroup } from './groups/memory.js'
 import { parallelGroup } from './groups/parallel.js'
@@ -9,6 +10,7 @@ import { randomGroup } from './groups/random.js'
 import { sequentialGroup } from './groups/sequential.js'
 import { startGroup } from './groups/start.js'
 import { copyGroup, findGroup, tarGroup } from './groups/tree-work.js'
+import type { Subject } from './groups/subjects.js'
 import type { Bench } from './measure/bench.js'
 import { Recorder, type Figure } from './measure/figures.js'
 import { measureGroup, type Case, type Group } from './measure/group.js'
@@ -37,13 +39,13 @@ function selectCases(groups: readonly Group[], filter: RegExp, bench: Bench): Gr
   return groups.map((group) => ({ ...group, cases: group.cases.filter(isWanted) })).filter((group) => group.cases.length > 0)
 }
 
-function allGroups(bench: Bench): Group[] {
+function allGroups(bench: Bench, foreign: readonly Subject[]): Group[] {
   return [
-    findGroup(bench, []),
-    sequentialGroup(bench, []),
-    tarGroup(bench, []),
-    copyGroup(bench, []),
-    randomGroup(bench, []),
+    findGroup(bench, foreign),
+    sequentialGroup(bench, foreign),
+    tarGroup(bench, foreign),
+    copyGroup(bench, foreign),
+    randomGroup(bench, foreign),
     parallelGroup(bench),
     startGroup(bench),
     memoryGroup(bench),
@@ -51,14 +53,14 @@ function allGroups(bench: Bench): Group[] {
   ]
 }
 
-async function measure(bench: Bench, dataset: Dataset, options: BenchOptions): Promise<Report> {
+async function measure(bench: Bench, dataset: Dataset, groups: readonly Group[]): Promise<Report> {
   const began = performance.now()
   const since = (): string => `${((performance.now() - began) / 1000).toFixed(0)} s`
   const recorder = new Recorder()
   const failures: Record<string, string> = {}
-  for (const group of selectCases(allGroups(bench), options.filter, bench)) {
+  for (const group of groups) {
     say(`${since()}: data of ${group.name}`)
-    if (await dataset.make(group.cases.flatMap((one) => one.parts))) await dataset.warm()
+    await dataset.make(group.cases.flatMap((one) => one.parts))
     say(`${since()}: ${group.name}`)
     await measureGroup(group, recorder, (rows, error) => {
       for (const { id } of rows) failures[id] = String(error)
@@ -96,8 +98,10 @@ async function main(options: BenchOptions): Promise<number> {
   const dataset = new Dataset(options.params, options.data)
   const mounts = new MountSet(scratch)
   const bench: Bench = { params: options.params, folder: dataset.folder, mounts, memoryFolder, isRoot: process.geteuid?.() === 0 }
+  const foreign = foreignSubjects(bench, options.vendor)
   const cleanUp = async (): Promise<void> => {
     await mounts.endAll()
+    await foreign.finish().catch((error: unknown) => say(String(error)))
     rmSync(scratch, { recursive: true, force: true })
     rmSync(memoryFolder, { recursive: true, force: true })
     if (!options.keep) dataset.remove()
@@ -106,11 +110,12 @@ async function main(options: BenchOptions): Promise<number> {
     process.once(signal, () => void cleanUp().finally(() => process.exit(1)))
   }
   try {
+    const groups = selectCases(allGroups(bench, foreign.subjects), options.filter, bench)
     if (options.list) {
-      for (const group of allGroups(bench)) for (const one of group.cases) for (const { id } of one.rows) process.stdout.write(`${id}\n`)
+      for (const { id } of groups.flatMap(({ cases }) => cases.flatMap(({ rows }) => rows))) process.stdout.write(`${id}\n`)
       return 0
     }
-    const report = await measure(bench, dataset, options)
+    const report = await measure(bench, dataset, groups)
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`)
     print(report, options.compare)
     return Object.keys(report.failures).length === 0 ? 0 : 1

@@ -12,6 +12,8 @@ export const HELP = `npm run bench -- [options]
   --compare FILE   compare with such a file
   --data FOLDER    where the data are written (default: the folder for temporary files)
   --keep           leave the data for the next run
+  --vendor REPO    also measure proxmox-backup-client: it backs the tree up to this repository,
+                   group host/pbsfs-bench, which is forgotten in the end
   --tiny           little of everything: does it work?
   --list           print the names of the rows
 `
@@ -22,6 +24,7 @@ export interface BenchOptions {
   readonly json: string | undefined
   readonly compare: string | undefined
   readonly data: string | undefined
+  readonly vendor: string | undefined
   readonly keep: boolean
   readonly list: boolean
 }
@@ -37,6 +40,7 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
       json: { type: 'string' },
       compare: { type: 'string' },
       data: { type: 'string' },
+      vendor: { type: 'string' },
       keep: { type: 'boolean', default: false },
       tiny: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
@@ -52,8 +56,8 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
     imageBytes: bigBytes ?? base.imageBytes,
     runs: values.runs === undefined ? base.runs : wholeNumber(values.runs, '--runs'),
   }
-  const { json, compare, data, keep, list } = values
-  return { params, filter: new RegExp(values.filter), json, compare, data, keep, list }
+  const { json, compare, data, vendor, keep, list } = values
+  return { params, filter: new RegExp(values.filter), json, compare, data, vendor, keep, list }
 }
 
 function wholeNumber(text: string, option: string): number {

@@ -24,6 +24,7 @@ function readCase(bench: Bench, subject: Subject, file: string, size: number): C
   return {
     rows: [{ id, unit: 'ms' }],
     parts: subject.parts,
+    ...(subject.mostRuns === undefined ? {} : { mostRuns: subject.mostRuns }),
     measure: async (record, run) => {
       const { root, end } = await subject.open()
       try {

@@ -22,6 +22,7 @@ function readCase(subject: Subject, file: string, size: number): Case {
   return {
     rows: ids.map((row) => ({ id: row, unit: 'MB/s' })),
     parts: subject.parts,
+    ...(subject.mostRuns === undefined ? {} : { mostRuns: subject.mostRuns }),
     measure: async (record) => {
       const { root, end } = await subject.open()
       try {

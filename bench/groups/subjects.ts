@@ -15,6 +15,7 @@ export interface Subject {
   readonly parts: readonly PartSpec[]
   /** False: there is nothing to mount, and its files are in the page cache. */
   readonly isMount: boolean
+  readonly mostRuns?: number
   open(): Promise<OpenTree>
 }
 

@@ -23,6 +23,7 @@ function caseOf(work: Work, subject: Subject): Case {
   return {
     rows: ids.map((row) => ({ id: row, unit: work.unit })),
     parts: subject.parts,
+    ...(subject.mostRuns === undefined ? {} : { mostRuns: subject.mostRuns }),
     measure: async (record) => {
       const { root, end } = await subject.open()
       try {

@@ -6,6 +6,8 @@ export interface Case {
   readonly rows: readonly Row[]
   /** Data it needs. */
   readonly parts: readonly PartSpec[]
+  /** Not measured more often than this, however many runs the group has. */
+  readonly mostRuns?: number
   /** `run` counts from 0. Every row is recorded exactly once. */
   measure(record: (id: string, value: number) => void, run: number): Promise<void>
 }
@@ -26,7 +28,7 @@ export async function measureGroup(
   const broken = new Set<Case>()
   for (let run = 0; run < group.runs; run++) {
     for (const one of group.cases) {
-      if (broken.has(one)) continue
+      if (broken.has(one) || run >= (one.mostRuns ?? group.runs)) continue
       const units = new Map<string, Unit>(one.rows.map(({ id, unit }) => [id, unit]))
       try {
         await one.measure((id, value) => {

@@ -109,13 +109,21 @@ export class MountSet {
   /** SOURCE mounted by the command line of the product. */
   product(source: string, label: string, args: readonly string[] = []): Promise<Mount> {
     const path = this.reserve()
-    return this.#start(path, label, [PBSFS, 'mount', '-f', ...args, source, path], /^mounted at /m)
+    const command = [process.execPath, PBSFS, 'mount', '-f', ...args, source, path]
+    return this.#start(path, label, command, (text) => /^mounted at /m.test(text))
   }
 
   /** A mount served by `children/serve.js`. */
   served(setup: Record<string, unknown>, label: string): Promise<Mount> {
     const path = this.reserve()
-    return this.#start(path, label, childProgram('serve', { ...setup, mountpoint: path }), /^ready\n/m)
+    const command = [process.execPath, ...childProgram('serve', { ...setup, mountpoint: path })]
+    return this.#start(path, label, command, (text) => /^ready\n/m.test(text))
+  }
+
+  /** A mount of another program, which stays in the foreground. */
+  foreign(label: string, command: (path: string) => readonly string[], env: Readonly<Record<string, string>>): Promise<Mount> {
+    const path = this.reserve()
+    return this.#start(path, label, command(path), () => isMounted(path), env)
   }
 
   /** Ends whatever is still mounted. */
@@ -127,10 +135,17 @@ export class MountSet {
     }
   }
 
-  async #start(path: string, label: string, args: readonly string[], ready: RegExp): Promise<Mount> {
+  async #start(
+    path: string,
+    label: string,
+    command: readonly string[],
+    isReady: (output: string) => boolean,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Mount> {
     const logPath = `${path}.log`
     const log = openSync(logPath, 'w')
-    const child = spawn(process.execPath, args, { stdio: ['ignore', log, log], cwd: '/' })
+    const [program, ...args] = command
+    const child = spawn(program!, args, { stdio: ['ignore', log, log], cwd: '/', env: { ...process.env, ...env } })
     closeSync(log)
     const mount = new Mount(path, child, (bytes) => {
       this.#open.delete(path)
@@ -141,7 +156,7 @@ export class MountSet {
     const until = performance.now() + READY_TIMEOUT_MS
     for (;;) {
       const text = readFileSync(logPath, 'latin1')
-      if (ready.test(text)) return mount
+      if (isReady(text)) return mount
       if (child.exitCode !== null || child.signalCode !== null || performance.now() > until) {
         await mount.end().catch(() => undefined)
         throw new Error(`${label} could not be mounted: ${text}`)
