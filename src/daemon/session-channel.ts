@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
+import { remedyForFusermount } from '../fuse/fusermount.js'
 import type { FromSession, SessionStart, ToSession } from './messages.js'
 
 /** What a driver wrote on stderr before it failed is told with its failure, this much of it. */
@@ -74,5 +75,7 @@ export function openProcess(script: URL, listeners: SessionListeners): SessionCh
 function withComplaint(failure: Extract<FromSession, { type: 'failed' }>, complaint: string): FromSession {
   const { error } = failure
   if (complaint === '' || error.tag !== 'mount') return failure
-  return { type: 'failed', error: { ...error, message: `${error.message} (${complaint.replaceAll('\n', '; ')})` } }
+  const remedy = remedyForFusermount(complaint)
+  const fields = remedy === undefined ? error.fields : { ...error.fields, remedy: `Please ${remedy}.` }
+  return { type: 'failed', error: { ...error, message: `${error.message}: ${complaint.replaceAll('\n', '; ')}`, fields } }
 }

@@ -3,6 +3,7 @@ import { NativeSession } from '../fuse-native/session.js'
 import {
   checksPermissions, MS_DIRSYNC, MS_NOATIME, MS_NOEXEC, MS_NOSYMFOLLOW, MS_SYNCHRONOUS, type MountOptions,
 } from '../fuse/mount-options.js' // prettier-ignore
+import { F_SETFD, libc } from '../fuse/libc.js'
 import { findMountAt } from '../fuse/mountinfo.js'
 import { exitNow } from './exit-now.js'
 import type { FromSession, SessionStart, ToSession } from './messages.js'
@@ -14,6 +15,8 @@ import { serveSession, type Driver, type DriverParts } from './serve-session.js'
  * process and no other, so it cannot run beside the daemon's own main thread, which must be free
  * to unmount; and when it crashes, the daemon is still there to clean up.
  */
+const STDERR = 2
+
 const WORDS: readonly (readonly [flag: number, word: string])[] = [
   [MS_NOEXEC, 'noexec'], [MS_NOATIME, 'noatime'], [MS_SYNCHRONOUS, 'sync'], [MS_DIRSYNC, 'dirsync'],
 ] // prettier-ignore
@@ -22,6 +25,9 @@ const WORDS: readonly (readonly [flag: number, word: string])[] = [
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
 // The daemon has gone: so does the mount.
 process.on('disconnect', () => exitNow(0))
+
+// Node closes it for programs it does not start itself; fusermount says on it what is wrong.
+libc().fcntl(STDERR, F_SETFD, 0)
 
 let sent: Promise<void> = Promise.resolve()
 

@@ -13,17 +13,17 @@ import { MountError } from '../errors/errors.js'
 export type Signal = (result: number, ...rest: unknown[]) => void
 
 export interface NativeHandlers {
-  _op_getattr(signal: Signal, path: string): void
-  _op_fgetattr(signal: Signal, path: string, handle: number): void
-  _op_readdir(signal: Signal, path: string): void
-  _op_readlink(signal: Signal, path: string): void
-  _op_open(signal: Signal, path: string, flags: number): void
-  _op_release(signal: Signal, path: string, handle: number): void
+  readonly _op_getattr: (signal: Signal, path: string) => void
+  readonly _op_fgetattr: (signal: Signal, path: string, handle: number) => void
+  readonly _op_readdir: (signal: Signal, path: string) => void
+  readonly _op_readlink: (signal: Signal, path: string) => void
+  readonly _op_open: (signal: Signal, path: string, flags: number) => void
+  readonly _op_release: (signal: Signal, path: string, handle: number) => void
   /** `target` is memory of the library, valid until `signal`. */
-  _op_read(signal: Signal, path: string, handle: number, target: Buffer, length: number, low: number, high: number): void
-  _op_getxattr(signal: Signal, path: string, name: string, target: Buffer): void
-  _op_listxattr(signal: Signal, path: string, target: Buffer): void
-  _op_statfs(signal: Signal, path: string): void
+  readonly _op_read: (signal: Signal, path: string, handle: number, target: Buffer, length: number, low: number, high: number) => void
+  readonly _op_getxattr: (signal: Signal, path: string, name: string, target: Buffer) => void
+  readonly _op_listxattr: (signal: Signal, path: string, target: Buffer) => void
+  readonly _op_statfs: (signal: Signal, path: string) => void
 }
 
 export interface NativeFuse extends NativeHandlers {

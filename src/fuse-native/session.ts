@@ -127,10 +127,16 @@ function refuseSetxattr(signal: Signal, _path: string, _name: string, lent: Buff
   signal(-ERRNO.EROFS, lent.buffer)
 }
 
+/** The library's words for what went wrong, and ours. libfuse says more on stderr. */
+const REASONS = new Map([
+  ['fuse failed', 'libfuse refused'],
+  ['Mountpoint in use', 'it lies on another file system than the folder above it'],
+])
+
 function cannotMount(mountpoint: string, error: Error): MountError {
   const path = escapeName(mountpoint)
-  const why = error.message === 'Mountpoint in use' ? 'it lies on another file system than the folder above it' : error.message
-  return new MountError(`cannot mount on ${path}: ${why}`, { path, remedy: 'Leave out --driver.' }, { cause: error })
+  const why = REASONS.get(error.message) ?? error.message
+  return new MountError(`cannot mount on ${path}: ${why}`, { path, remedy: 'Leave out --driver.' })
 }
 
 function fuseDescriptors(): string[] {

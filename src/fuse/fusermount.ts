@@ -133,12 +133,13 @@ export function receiveDescriptor(socket: number): number {
 
 function explainFailure(mountpoint: Uint8Array, said: string): MountError {
   const path = escapeName(mountpoint)
-  const remedy = remedyFor(said)
+  const remedy = remedyForFusermount(said)
   const reason = said === '' ? 'fusermount3 sent no device' : said.replace(/\s*\n\s*/g, '; ')
   return new MountError(`Cannot mount on ${path}: ${reason}.${remedy === undefined ? '' : ` Please ${remedy}.`}`, { path, remedy })
 }
 
-function remedyFor(said: string): string | undefined {
+/** What to do about a complaint of fusermount3 (or fusermount), as a part of a sentence. */
+export function remedyForFusermount(said: string): string | undefined {
   if (said.includes('user_allow_other')) return 'ask the administrator for a line "user_allow_other" in /etc/fuse.conf, or leave out allow_other'
   if (said.includes('fuse device not found')) return 'load the module with "modprobe fuse", or give the container --device /dev/fuse'
   if (/\/dev\/fuse: Permission denied/.test(said)) return 'ask the administrator for "chmod 666 /dev/fuse"'

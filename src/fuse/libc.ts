@@ -28,6 +28,7 @@ export interface Libc {
   readonly addressOf: (bytes: Uint8Array) => bigint
 }
 
+export const F_SETFD = 2
 export const F_GETFL = 3
 export const F_SETFL = 4
 export const O_NONBLOCK = 0o4000

@@ -1,4 +1,5 @@
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { exampleStore, repoDir } from '../support/golden.js'
@@ -8,6 +9,9 @@ import { runOk, runProgram, sh } from '../support/run-program.js'
 
 const NATIVE = ['--driver', 'fuse-native']
 const ARCHIVE = 'host/web/2026-01-01T00:00:00Z/root.pxar'
+
+/** A change of the store is seen by then. */
+const SEEN_MS = 1_000
 
 let rig: MountRig
 beforeEach(() => {
@@ -105,6 +109,21 @@ describeWith({ ...NEEDS, programs: { rsync: 'rsync', getfattr: 'attr' } }, 'a mo
     expect(await sh(`${find} | xargs -0 -n 1 -P 32 sha256sum | sort -k 2`)).toBe(await sh(`sort -k 2 <<'EOF'\n${sums}EOF`))
   })
 
+  it('shows within a second that a snapshot came or went', async () => {
+    await runOk('cp', ['-a', exampleStore, rig.at('store')])
+    const { path } = await rig.mount(rig.at('store'), { args: NATIVE })
+    const group = join(path, 'host/web')
+    const snapshot = '2026-01-02T00:00:00Z'
+    const isThere = (): boolean => existsSync(join(group, snapshot, 'root.pxar/etc'))
+    expect([isThere(), readdirSync(group).includes(snapshot)]).toEqual([true, true])
+    renameSync(rig.at('store/host/web', snapshot), rig.at('elsewhere'))
+    await new Promise((resolve) => setTimeout(resolve, SEEN_MS))
+    expect([isThere(), readdirSync(group).includes(snapshot)]).toEqual([false, false])
+    renameSync(rig.at('elsewhere'), rig.at('store/host/web', snapshot))
+    await new Promise((resolve) => setTimeout(resolve, SEEN_MS))
+    expect([isThere(), readdirSync(group).includes(snapshot)]).toEqual([true, true])
+  })
+
   it('goes on to serve an open file after a lazy unmount', async () => {
     const mounted = await rig.mount(exampleStore, { args: NATIVE })
     const file = openSync(join(mounted.path, ARCHIVE, 'etc/hosts'), 'r')
@@ -176,6 +195,19 @@ describeWith(NEEDS, 'the end of a mount through fuse-native', () => {
     expect(mountsBelow(rig.folder)).toEqual([])
   })
 
+  it('comes at once with a signal that arrives before the mount is there', async () => {
+    const child = spawn(process.execPath, [join(repoDir, 'bin/pbsfs.js'), 'mount', '-f', ...NATIVE, exampleStore, rig.at('mnt')], {
+      stdio: 'ignore',
+      env: { ...process.env, ...rig.who.env },
+    })
+    const ended = new Promise((resolve) => child.on('close', (code, signal) => resolve(code ?? signal)))
+    // Made right before the driver is told to mount.
+    await waitUntil(() => existsSync(rig.at('mnt')), 20_000, 'the mountpoint')
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+    expect(rig.remains()).toEqual([])
+  })
+
   it('leaves nothing when the library takes its process down', async () => {
     const mounted = await rig.mount(exampleStore, { args: NATIVE })
     process.kill(driverOf(mounted.pid)!, 'SIGSEGV')
@@ -223,6 +255,16 @@ describeWith({ ...NEEDS, root: true, user: true }, 'fuse-native and other users'
     const mounted = await rig.mount(exampleStore, { args: NATIVE })
     expect(await runOk('cat', [join(mounted.path, ARCHIVE, 'etc/hostname')], rig.who)).not.toBe('')
     expect((await rig.umount(mounted)).code).toBe(0)
+    expect(rig.remains()).toEqual([])
+  })
+
+  it('what fusermount objects to is told, with what to do', async () => {
+    await rig.cleanUp()
+    rig = new MountRig({ uid: NOBODY })
+    mkdirSync(rig.at('mnt'))
+    const { code, err } = await rig.pbsfs(['mount', ...NATIVE, exampleStore, rig.at('mnt')])
+    expect([code, err]).toEqual([6, expect.stringMatching(/fusermount: .*(write access|not owned)/)])
+    expect(err).toContain('choose a directory of your own')
     expect(rig.remains()).toEqual([])
   })
 

@@ -29,7 +29,7 @@ interface Rig {
   operations: NativeOperations
   warnings: string[]
   /** Calls an operation as the library does; resolves with all it was answered, and fails when that is not once. */
-  call(name: keyof NativeHandlers, ...args: unknown[]): Promise<unknown[]>
+  call: (name: keyof NativeHandlers, ...args: unknown[]) => Promise<unknown[]>
 }
 
 function makeRig(root: FakeNode = makeRoot(), options: Partial<OperationOptions> = {}, delay?: number): Rig {

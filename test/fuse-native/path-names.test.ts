@@ -76,7 +76,7 @@ describe.each([['at once', undefined], ['later', 1]])('PathNames over a tree tha
     const files = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`f${i}`, file('')]))
     const tree = new FakeTree(dir(files), delay)
     const names = new PathNames(tree, 10)
-    await Promise.all(Object.keys(files).map((name) => names.find(`/${name}`)))
+    await Promise.all(Object.keys(files).map(async (name) => names.find(`/${name}`)))
     expect(names.size).toBe(10)
     const held = [...tree.references].filter(([id, count]) => id !== 1 && count > 0)
     expect(held).toHaveLength(10)
