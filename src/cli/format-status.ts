@@ -1,4 +1,4 @@
-import type { MountStatus } from '../daemon/status.js'
+import type { MapStatus, MountStatus } from '../daemon/status.js'
 import { printable } from './describe-error.js'
 import { formatDuration, formatSize } from './parse-size.js'
 import { formatTable } from './table.js'
@@ -17,6 +17,12 @@ export function formatStatusTable(mounts: readonly MountStatus[]): string {
     printable(mount.source),
   ])
   return formatTable([HEAD, ...rows])
+}
+
+/** One line for each mapped image. */
+export function formatMapTable(maps: readonly MapStatus[]): string {
+  const rows = maps.map(({ device, state, file, source }) => [device, state, printable(file), printable(source)])
+  return formatTable([['DEVICE', 'STATE', 'FILE', 'SOURCE'], ...rows])
 }
 
 /** Everything about one mount. */

@@ -8,6 +8,20 @@ export const STATUS_VERSION = 1
 export interface StatusDocument {
   readonly version: typeof STATUS_VERSION
   readonly mounts: readonly MountStatus[]
+  /** Images that are block devices. */
+  readonly maps: readonly MapStatus[]
+}
+
+/** A mapped image. */
+export interface MapStatus {
+  /** `/dev/loop0`; its partitions have `p1`, ... behind it. */
+  readonly device: string
+  /** Escaped. */
+  readonly file: string
+  readonly source: string
+  /** `mapped`; `dead`: the daemon is gone, the device is still in use. */
+  readonly state: 'mapped' | 'dead'
+  readonly started: string
 }
 
 /**

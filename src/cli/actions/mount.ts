@@ -30,9 +30,7 @@ export async function mount(args: MountArguments, context: CommandContext): Prom
     await serveForeground(config, secrets, tell)
     return EXIT.ok
   }
-  const onWait = (seconds: number) => {
-    context.output.err(`still waiting for ${escapeName(decodeBytes(config.source.text))} to answer (${seconds} s); Ctrl-C gives up\n`)
-  }
+  const onWait = waitNotice(config, context.output)
   const channel = channelOf(config)
   if (channel !== undefined) {
     const adopted = { ...config, mountpoint: encodeBytes(Buffer.from(INHERITED_CHANNEL)) }
@@ -44,8 +42,15 @@ export async function mount(args: MountArguments, context: CommandContext): Prom
   return EXIT.ok
 }
 
+/** Tells who waits for storage that does not answer. */
+export function waitNotice(config: MountConfig, output: CommandContext['output']): (seconds: number) => void {
+  return (seconds) => {
+    output.err(`still waiting for ${escapeName(decodeBytes(config.source.text))} to answer (${seconds} s); Ctrl-C gives up\n`)
+  }
+}
+
 /** The keys, unlocked and encoded: what takes time or a terminal happens here, before anything is mounted. */
-async function readSecrets(args: MountArguments, { env, output }: CommandContext): Promise<Uint8Array> {
+export async function readSecrets(args: MountArguments, { env, output }: CommandContext): Promise<Uint8Array> {
   const { keyfiles, masterKeyfiles } = splitMountOptions(args.options)
   const keys = {
     keyfiles: [...args.keyfiles, ...keyfiles],

@@ -1,13 +1,15 @@
 import { escapeName } from '../../bytes/names.js'
 import { findMounts } from '../../daemon/find-mounts.js'
+import { isMapPlace, listMaps } from '../../daemon/image-maps.js'
 import { kernelMountTable } from '../../daemon/kernel-mount-table.js'
 import { findMount } from '../../daemon/mount-table.js'
 import { currentFolder, resolveMountpoint } from '../../daemon/mountpoint.js'
+import { findRuntimeFolder } from '../../daemon/runtime-folder.js'
 import { STATUS_VERSION, type MountStatus, type StatusDocument } from '../../daemon/status.js'
 import { UsageError } from '../../errors/errors.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
-import { formatStatusDetail, formatStatusTable } from '../format-status.js'
+import { formatMapTable, formatStatusDetail, formatStatusTable } from '../format-status.js'
 import { argToBytes } from '../raw-args.js'
 
 export interface StatusArguments {
@@ -17,15 +19,18 @@ export interface StatusArguments {
 
 /** `pbsfs status`: asks the daemons, touches no mount. */
 export async function status(args: StatusArguments, { output }: CommandContext): Promise<number> {
-  const all = await findMounts(kernelMountTable)
+  const runtime = findRuntimeFolder()
+  const maps = args.mountpoint === undefined ? await listMaps(runtime, kernelMountTable) : []
+  const all = (await findMounts(kernelMountTable)).filter(({ mountpoint }) => args.mountpoint !== undefined || !isMapPlace(mountpoint, runtime))
   const mounts = args.mountpoint === undefined ? all : selectMount(all, args.mountpoint)
   if (args.json) {
-    const document: StatusDocument = { version: STATUS_VERSION, mounts }
+    const document: StatusDocument = { version: STATUS_VERSION, mounts, maps }
     output.out(JSON.stringify(document, null, 2) + '\n')
   } else if (args.mountpoint !== undefined) {
     output.out(mounts.map(formatStatusDetail).join('\n'))
   } else {
-    output.out(mounts.length === 0 ? 'nothing is mounted\n' : formatStatusTable(mounts))
+    output.out(mounts.length === 0 && maps.length === 0 ? 'nothing is mounted\n' : mounts.length === 0 ? '' : formatStatusTable(mounts))
+    if (maps.length > 0) output.out(`${mounts.length === 0 ? '' : '\n'}${formatMapTable(maps)}`)
   }
   return EXIT.ok
 }

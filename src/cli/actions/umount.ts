@@ -1,7 +1,9 @@
 import { findMounts } from '../../daemon/find-mounts.js'
+import { isMapPlace } from '../../daemon/image-maps.js'
 import { kernelMountTable } from '../../daemon/kernel-mount-table.js'
 import { leaveMount } from '../../daemon/leave-mount.js'
 import { currentFolder } from '../../daemon/mountpoint.js'
+import { findRuntimeFolder } from '../../daemon/runtime-folder.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
 import { argToBytes } from '../raw-args.js'
@@ -26,7 +28,10 @@ export async function umount(args: UmountArguments, { output }: CommandContext):
 
 async function listMounts(output: CommandContext['output']): Promise<number> {
   const isRoot = process.geteuid?.() === 0
-  const mounts = (await findMounts(kernelMountTable)).filter(({ state }) => state !== 'leaving' && (isRoot || state !== 'unknown'))
+  const runtime = findRuntimeFolder()
+  const mounts = (await findMounts(kernelMountTable)).filter(
+    ({ state, mountpoint }) => state !== 'leaving' && (isRoot || state !== 'unknown') && !isMapPlace(mountpoint, runtime),
+  )
   if (mounts.length === 0) {
     output.out('nothing is mounted\n')
     return EXIT.ok

@@ -1,13 +1,15 @@
 import type { CommandModule } from 'yargs'
 import type { Choose } from '../context.js'
 import { keyCommand } from './key.js'
+import { mapCommand } from './map.js'
 import { mountCommand } from './mount.js'
 import { statusCommand } from './status.js'
 import { umountCommand } from './umount.js'
+import { unmapCommand } from './unmap.js'
 import { versionCommand } from './version.js'
 
 /** Every command; a definition only names arguments, the work is imported when it is chosen. */
-export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [mountCommand, umountCommand, statusCommand, keyCommand, versionCommand]
+export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [mountCommand, umountCommand, mapCommand, unmapCommand, statusCommand, keyCommand, versionCommand]
 
 /** Names and aliases of all commands. */
 export function commandNames(): Set<string> {

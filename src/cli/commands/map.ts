@@ -1,0 +1,36 @@
+import type { Argv, CommandModule } from 'yargs'
+import type { Choose } from '../context.js'
+import { readMountArguments } from '../mount-arguments.js'
+import { lastOf } from '../option-values.js'
+
+const options = {
+  partition: { alias: 'p', type: 'string', requiresArg: true, describe: 'Only this partition (its number) or volume (its name)' },
+  repository: { type: 'string', requiresArg: true, describe: 'Path or name of the store SNAPSHOT is in' },
+  ns: { type: 'string', requiresArg: true, describe: 'Namespace SNAPSHOT is in, like a/b' },
+  keyfile: { type: 'string', requiresArg: true, describe: 'Encryption key, or one printed on paper; may be repeated' },
+  keyfd: { type: 'string', requiresArg: true, describe: 'Descriptor to read the encryption key from' },
+  'master-keyfile': { type: 'string', requiresArg: true, describe: 'Private master key (PEM): opens backups that carry their key' },
+  force: { type: 'boolean', describe: 'Show what contradicts its manifest or signature' },
+  'cache-size': { type: 'string', requiresArg: true, describe: 'Memory for decoded chunks (default 256M)' },
+  decoders: { type: 'string', requiresArg: true, describe: 'Decoding threads (default 2)' },
+} as const
+
+export function mapCommand(choose: Choose): CommandModule {
+  return {
+    command: 'map <source> [image]',
+    describe: 'Make a read-only block device of a disk image (as root)',
+    builder: (yargs: Argv) =>
+      yargs
+        .usage('pbsfs map SOURCE [options]\npbsfs map SNAPSHOT IMAGE --repository STORE [options]')
+        .positional('source', { type: 'string', describe: 'PATH::SELECTOR of an image, or SNAPSHOT' })
+        .positional('image', { type: 'string', describe: 'IMAGE behind SNAPSHOT' })
+        .options(options)
+        .example('pbsfs map /mnt/datastore/main::vm/100/latest/drive-scsi0.img', 'The disk with all its partitions')
+        .example('pbsfs map /mnt/datastore/main::vm/100/latest/drive-scsi0.img -p 3', 'Its third partition alone')
+        .example('pbsfs map vm/100/2026-01-05T00:00:00Z drive-scsi0.img --repository main', "A line of the vendor's client"),
+    handler: (argv) => {
+      const args = { ...readMountArguments(argv), image: lastOf(argv['image']), partition: lastOf(argv['partition']) }
+      choose(async (context) => (await import('../actions/map.js')).map(args, context))
+    },
+  }
+}
