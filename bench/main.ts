@@ -16,6 +16,7 @@ import { Recorder, type Figure } from './measure/figures.js'
 import { measureGroup, type Case, type Group } from './measure/group.js'
 import { MountSet } from './measure/mounts.js'
 import { HELP, readOptions, type BenchOptions } from './options.js'
+import { replaceLastRun } from './report/markdown.js'
 import { describeMachine, formatComparison, formatFigures, formatTargets, isReport, type Report } from './report/report.js'
 import { judge, targetsOf } from './report/targets.js'
 
@@ -87,6 +88,7 @@ function print(report: Report, compare: string | undefined): void {
   if (compare !== undefined) {
     const earlier: unknown = JSON.parse(readFileSync(compare, 'utf8'))
     if (!isReport(earlier)) throw new Error(`${compare} is not the result of a run`)
+    if (JSON.stringify(earlier.params) !== JSON.stringify(report.params)) texts.push(`${compare} measured other amounts`)
     texts.push(formatComparison(figures, earlier))
   }
   process.stdout.write(`${texts.join('\n\n')}\n`)
@@ -117,6 +119,7 @@ async function main(options: BenchOptions): Promise<number> {
     }
     const report = await measure(bench, dataset, groups)
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`)
+    if (options.doc !== undefined) writeFileSync(options.doc, replaceLastRun(readFileSync(options.doc, 'utf8'), report))
     print(report, options.compare)
     return Object.keys(report.failures).length === 0 ? 0 : 1
   } finally {

@@ -10,6 +10,7 @@ export const HELP = `npm run bench -- [options]
   --big MIB        size of the big file and of the image (default ${FULL.tree.bigBytes / MiB})
   --json FILE      write every figure and ratio
   --compare FILE   compare with such a file
+  --doc FILE       put the tables into a document, between its marks (docs/performance.md)
   --data FOLDER    where the data are written (default: the folder for temporary files)
   --keep           leave the data for the next run
   --vendor REPO    also measure proxmox-backup-client: it backs the tree up to this repository,
@@ -23,6 +24,7 @@ export interface BenchOptions {
   readonly filter: RegExp
   readonly json: string | undefined
   readonly compare: string | undefined
+  readonly doc: string | undefined
   readonly data: string | undefined
   readonly vendor: string | undefined
   readonly keep: boolean
@@ -39,6 +41,7 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
       big: { type: 'string' },
       json: { type: 'string' },
       compare: { type: 'string' },
+      doc: { type: 'string' },
       data: { type: 'string' },
       vendor: { type: 'string' },
       keep: { type: 'boolean', default: false },
@@ -56,8 +59,8 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
     imageBytes: bigBytes ?? base.imageBytes,
     runs: values.runs === undefined ? base.runs : wholeNumber(values.runs, '--runs'),
   }
-  const { json, compare, data, vendor, keep, list } = values
-  return { params, filter: new RegExp(values.filter), json, compare, data, vendor, keep, list }
+  const { json, compare, doc, data, vendor, keep, list } = values
+  return { params, filter: new RegExp(values.filter), json, compare, doc, data, vendor, keep, list }
 }
 
 function wholeNumber(text: string, option: string): number {
