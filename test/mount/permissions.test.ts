@@ -54,7 +54,8 @@ describeWith({ fuse: true, root: true }, 'who may read', () => {
   it('allow_other: modes and ACLs hold for everybody', async () => {
     const { path } = await rig.mount(rig.at('tree.pxar'), { args: ['-o', 'allow_other'] })
     const names = ['open', 'secret', 'group', 'anna', 'acl', 'masked', 'closed/inside', 'acl-dir/inside', 'link']
-    const seenBy = async (uid: number) => Object.fromEntries(await Promise.all(names.map(async (name) => [name, await read(join(path, name), uid)])))
+    const seenBy = async (uid: number): Promise<Record<string, string>> =>
+      Object.fromEntries(await Promise.all(names.map(async (name) => [name, await read(join(path, name), uid)] as const)))
     const closed = { open: 'open', secret: DENIED, group: DENIED, masked: DENIED, 'closed/inside': DENIED, link: DENIED }
     expect(await seenBy(NOBODY)).toEqual({ ...closed, anna: DENIED, acl: 'acl', 'acl-dir/inside': 'inside' })
     expect(await seenBy(ANNA)).toEqual({ ...closed, anna: 'anna', acl: DENIED, 'acl-dir/inside': DENIED })
@@ -85,9 +86,9 @@ describeWith({ fuse: true, root: true }, 'who may read', () => {
     const shown = await sh("find . -printf '%P %m %U %G\\n' | LC_ALL=C sort", { cwd: path })
     const lines = shown.trimEnd().split('\n')
     for (const line of lines) expect(line).toMatch(new RegExp(` ${ANNA} ${STAFF}$`))
-    const modes = Object.fromEntries(lines.map((line) => line.split(' ').slice(0, 2)))
+    const modes = new Map(lines.map((line) => line.split(' ').slice(0, 2) as [string, string]))
     // As everywhere in FUSE: umask says all that the modes are.
-    expect([modes['open'], modes['secret'], modes['closed']]).toEqual(['750', '750', '750'])
+    expect(['open', 'secret', 'closed'].map((name) => modes.get(name))).toEqual(['750', '750', '750'])
     expect(await read(join(path, 'secret'), ANNA)).toBe('secret')
     expect(await read(join(path, 'closed/inside'), ANNA)).toBe('inside')
     expect(await read(join(path, 'open'), NOBODY)).toBe(DENIED)
