@@ -12,7 +12,7 @@ const golden = goldenDir() ?? ''
 const store = join(golden, 'store')
 const keyFile = (name: string) => join(golden, 'keys', name)
 const PASSWORD = { PBS_ENCRYPTION_PASSWORD: 'golden-password' }
-const NEEDS = { fuse: true, root: true, golden: true, programs: { python3: 'python3', getfattr: 'attr' } }
+const NEEDS = { fuse: true, root: true, golden: true, programs: { python3: 'python3', getfattr: 'attr', setsid: 'util-linux' } }
 const LONG_MS = 280_000
 const EXIT_KEY = 5
 
@@ -100,7 +100,6 @@ describeWith(NEEDS, 'without the key', () => {
     mounted = await rig.mount(store, { name: 'without', args: ['--keyfile', keyFile('plain.key')] })
   })
   const at = (...names: string[]) => join(mounted.path, ...names)
-  const snapshot = 'host/crypt-pbkdf2/2023-12-03T12:00:00Z'
 
   it('names and sizes are there, opening is refused, and it says which key is needed', async () => {
     const listing = await runOk('ls', ['-la', at('host/crypt-pbkdf2/latest/')])
@@ -113,7 +112,6 @@ describeWith(NEEDS, 'without the key', () => {
     expect(await xattr(at('host/crypt-pbkdf2/latest/root.pxar'), 'user.pbs.key')).toContain(needs)
     const status = await rig.pbsfs(['status', '--json'])
     expect(status.out).toContain(needs)
-    expect(snapshot).toBeTruthy()
   })
 
   it('what the key is there for is not disturbed', async () => {
@@ -153,11 +151,12 @@ describeWith(NEEDS, 'secrets', () => {
     const { code, out, err } = await mountWith([...args, `${store}::host/crypt-scrypt/latest`], 'secrets', env)
     expect(code, err).toBe(0)
     await runOk('cat', [join(rig.at('secrets'), 'index.json')])
-    const pid = Number(await runOk('sh', ['-c', `pgrep -f daemon-main | while read p; do grep -qs ${rig.folder} /proc/$p/environ && echo $p; done | tail -1`]))
-    expect(rig.daemonPids()).toContain(pid)
+    const status = (await rig.pbsfs(['status', '--json'])).out
+    const { mounts } = JSON.parse(status) as { mounts: { mountpoint: string; pid: number }[] }
+    const { pid } = mounts.find(({ mountpoint }) => mountpoint === rig.at('secrets'))!
     const places = [
       out, err, readFileSync(`/proc/${pid}/cmdline`, 'latin1'), readFileSync(`/proc/${pid}/environ`, 'latin1'),
-      readFileSync(rig.at('secrets.log'), 'latin1'), (await rig.pbsfs(['status', '--json'])).out,
+      readFileSync(rig.at('secrets.log'), 'latin1'), status,
     ] // prettier-ignore
     const words = ['golden-password', 'server-password', secret.toString('hex'), secret.toString('base64'), secret.toString('latin1')]
     for (const place of places) for (const word of words) expect(place).not.toContain(word)
@@ -168,6 +167,8 @@ describeWith(NEEDS, 'secrets', () => {
     const open = rig.at('open.key')
     writeFileSync(open, readFileSync(keyFile('plain.key')), { mode: 0o644 })
     const shown = await rig.pbsfs(['key', 'show', open])
-    expect(shown).toMatchObject({ code: 0, out: expect.stringMatching(/fingerprint +04:1d:d8:/), err: expect.stringMatching('mode 0644') })
+    expect(shown.code).toBe(0)
+    expect(shown.out).toMatch(/fingerprint +04:1d:d8:/)
+    expect(shown.err).toMatch('mode 0644')
   })
 })
