@@ -17,6 +17,9 @@ export interface SessionStart {
   readonly secrets: Uint8Array
 }
 
+/** The start as it reaches a process: the keys follow on its stdin, `secretBytes` of them. */
+export type ProcessStart = Omit<SessionStart, 'secrets'> & { readonly secretBytes: number }
+
 /** How a session came to its end without a failure. */
 export type SessionEnd = 'unmounted' | 'aborted' | 'stopped'
 

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { remedyForFusermount } from '../fuse/fusermount.js'
-import type { FromSession, SessionStart, ToSession } from './messages.js'
+import type { FromSession, ProcessStart, SessionStart, ToSession } from './messages.js'
 
 /** What a driver wrote on stderr before it failed is told with its failure, this much of it. */
 const MAX_COMPLAINT = 500
@@ -39,13 +39,10 @@ export function openThread(script: URL, listeners: SessionListeners): SessionCha
 
 /** A process of its own. What it writes on stderr is logged, and added to what it says of a failure. */
 export function openProcess(script: URL, listeners: SessionListeners): SessionChannel {
-  const child = fork(fileURLToPath(script), {
-    cwd: '/',
-    execArgv: [],
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    // Keys are bytes.
-    serialization: 'advanced',
-  })
+  const child = fork(fileURLToPath(script), { cwd: '/', execArgv: [], stdio: ['pipe', 'ignore', 'pipe', 'ipc'] })
+  // Who has gone is told of by `onExit`.
+  child.stdin!.on('error', () => undefined)
+  const send = (message: ToSession | ProcessStart): void => void (child.connected && child.send(message, () => undefined))
   let complaint = ''
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(-MAX_COMPLAINT)
@@ -66,8 +63,14 @@ export function openProcess(script: URL, listeners: SessionListeners): SessionCh
     void Promise.all([disconnected, closed]).then(() => listeners.onExit(signal ?? `code ${code}`))
   })
   return {
-    // Who has gone is told of by `onExit`.
-    send: (message) => void (child.connected && child.send(message, () => undefined)),
+    send: (message) => {
+      if (message.type !== 'start') return send(message)
+      const { secrets, ...start } = message
+      // Not in the message: that is copied on its way, and the copies stay in memory.
+      const keys = Buffer.from(secrets)
+      child.stdin!.end(keys, () => keys.fill(0))
+      send({ ...start, secretBytes: keys.length })
+    },
     kill: () => void child.kill('SIGKILL'),
   }
 }

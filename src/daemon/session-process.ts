@@ -1,4 +1,5 @@
-import { UsageError } from '../errors/errors.js'
+import { readSync } from 'node:fs'
+import { MountError, UsageError } from '../errors/errors.js'
 import { NativeSession } from '../fuse-native/session.js'
 import {
   checksPermissions, MS_DIRSYNC, MS_NOATIME, MS_NOEXEC, MS_NOSYMFOLLOW, MS_SYNCHRONOUS, type MountOptions,
@@ -6,7 +7,7 @@ import {
 import { F_SETFD, libc } from '../fuse/libc.js'
 import { findMountAt } from '../fuse/mountinfo.js'
 import { exitNow } from './exit-now.js'
-import type { FromSession, SessionStart, ToSession } from './messages.js'
+import type { FromSession, ProcessStart, ToSession } from './messages.js'
 import { decodeBytes } from './mount-config.js'
 import { serveSession, type Driver, type DriverParts } from './serve-session.js'
 
@@ -15,6 +16,7 @@ import { serveSession, type Driver, type DriverParts } from './serve-session.js'
  * process and no other, so it cannot run beside the daemon's own main thread, which must be free
  * to unmount; and when it crashes, the daemon is still there to clean up.
  */
+const STDIN = 0
 const STDERR = 2
 
 const WORDS: readonly (readonly [flag: number, word: string])[] = [
@@ -39,13 +41,30 @@ function send(message: FromSession): void {
 await serveSession(
   {
     send,
-    onMessage: (listener) => process.on('message', (message) => listener(message as SessionStart | ToSession)),
+    onMessage: (listener) =>
+      process.on('message', (received) => {
+        const message = received as ProcessStart | ToSession
+        if (message.type !== 'start') return listener(message)
+        const { secretBytes, ...start } = message
+        listener({ ...start, secrets: readSecrets(secretBytes) })
+      }),
     close: () => sent,
   },
   openNativeDriver,
 )
 // Threads of the library may still wait; nobody waits for them.
 exitNow(0)
+
+/** The receiver zeroes them. */
+function readSecrets(length: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  for (let at = 0; at < length; ) {
+    const count = readSync(STDIN, bytes, at, length - at, null)
+    if (count === 0) throw new MountError('the daemon has gone')
+    at += count
+  }
+  return bytes
+}
 
 function openNativeDriver({ start, tree, log, onReady }: DriverParts): Driver {
   const { options } = start.config

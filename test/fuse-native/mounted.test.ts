@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, renameSync, statSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { exampleStore, repoDir } from '../support/golden.js'
+import { exampleStore, goldenDir, repoDir } from '../support/golden.js'
 import { isRunning, mountsBelow, MountRig, NOBODY, waitUntil, type Mounted } from '../support/mount-rig.js'
 import { describeWith } from '../support/needs.js'
 import { runOk, runProgram, sh } from '../support/run-program.js'
@@ -212,6 +213,16 @@ describeWith(NEEDS, 'the end of a mount through fuse-native', () => {
     const mounted = await rig.mount(exampleStore, { args: NATIVE })
     process.kill(driverOf(mounted.pid)!, 'SIGSEGV')
     await waitUntil(() => rig.remains().length === 0, 10_000)
+  })
+})
+
+describeWith({ ...NEEDS, golden: true }, 'keys through fuse-native', () => {
+  it('open what is encrypted', async () => {
+    const key = join(goldenDir()!, 'example/example.key')
+    const { path } = await rig.mount(exampleStore, { args: [...NATIVE, '--keyfile', key] })
+    const home = join(path, 'host/secret/latest/home.pxar')
+    expect(await sh(`cd '${home}' && find . -type f | wc -l`)).toMatch(/^[1-9]/)
+    expect((await readFile(join(home, 'anna/photos/sea.jpg'))).length).toBeGreaterThan(0)
   })
 })
 
