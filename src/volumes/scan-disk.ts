@@ -112,5 +112,5 @@ async function lookAt(span: Span, partition: Partition | undefined): Promise<Par
 
 /** The same failure may be met on several ways to the same bytes. */
 function withoutTwins(problems: readonly PbsfsError[]): PbsfsError[] {
-  return [...new Map(problems.map((problem) => [problem.message, problem])).values()]
+  return [...new Map(problems.map((problem) => [`${problem.fields['offset']} ${problem.message}`, problem])).values()]
 }
