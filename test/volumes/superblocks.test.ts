@@ -77,14 +77,14 @@ describe('what the tools make is what blkid says it is', () => {
     ftruncateSync(fd, sizeMiB * MiB)
     closeSync(fd)
     await runOk(command, [...args, path], UTF8)
-    const lines = (await runOk('blkid', ['-p', '-o', 'export', path], UTF8)).split('\n')
+    const lines = (await runOk('blkid', ['-p', '-o', 'udev', path], UTF8)).split('\n')
     const blkid = new Map(lines.map((line) => line.split('=') as [string, string]))
     const found = (await probeFileSystem(wholeOf(new FileStream(path))))!
     expect(found).toMatchObject({ type, extension })
-    expect(found.type).toBe(blkid.get('TYPE'))
-    expect(found.uuid).toBe(blkid.get('UUID'))
-    // blkid escapes what a shell might not like; its output comes as bytes.
-    const label = blkid.get('LABEL')?.replaceAll(/\\(.)/g, '$1')
+    expect(found.type).toBe(blkid.get('ID_FS_TYPE'))
+    expect(found.uuid).toBe(blkid.get('ID_FS_UUID'))
+    // blkid writes what a shell might not like as \xNN; its output comes as bytes.
+    const label = blkid.get('ID_FS_LABEL_ENC')?.replaceAll(/\\x(..)/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 16)))
     expect(Buffer.from(found.label ?? []).toString('latin1')).toBe(label ?? '')
   })
 
