@@ -5,7 +5,7 @@ import { NodeRegistry } from '#src/tree/node-registry.js'
 import { ROOT, type DirSink } from '#src/tree/tree.js'
 
 const owner = { uid: 0, gid: 0 }
-const parent = new LinkNode(ROOT, undefined, '', owner, () => Buffer.from(''))
+const parent = new LinkNode(ROOT, undefined, '', owner, Buffer.from('.'), 0)
 
 function controlDir(): { folder: ControlDir; registry: NodeRegistry } {
   let text = ''
