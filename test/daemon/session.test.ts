@@ -40,7 +40,7 @@ test('gets what to serve, is ready, ends', async () => {
   })`)
   const log = createLog({ fd: 9999, maxBytes: 0 }, 'info')
   session.logTo(log)
-  session.start({ fd: 7, mountpoint: '2f', source: '/s', config })
+  session.start({ fd: 7, mountpoint: '2f', source: '/s', config, secrets: new Uint8Array(0) })
   await session.ready
   expect(await session.ended).toBe('unmounted')
   expect(log.recent()[0]).toContain(`["start",7,"2f",1]`)
