@@ -54,16 +54,20 @@ function allGroups(bench: Bench, foreign: readonly Subject[]): Group[] {
   ]
 }
 
-async function measure(bench: Bench, dataset: Dataset, groups: readonly Group[]): Promise<Report> {
+async function measure(bench: Bench, dataset: Dataset, groups: readonly Group[], budgetSeconds: number): Promise<Report> {
   const began = performance.now()
   const since = (): string => `${((performance.now() - began) / 1000).toFixed(0)} s`
   const recorder = new Recorder()
   const failures: Record<string, string> = {}
+  const shares = groups.reduce((sum, { share }) => sum + share, 0)
+  let until = began
   for (const group of groups) {
+    // Time that a group leaves is there for those behind it.
+    until += (group.share / shares) * budgetSeconds * 1000
     say(`${since()}: data of ${group.name}`)
     await dataset.make(group.cases.flatMap((one) => one.parts))
     say(`${since()}: ${group.name}`)
-    await measureGroup(group, recorder, (rows, error) => {
+    await measureGroup(group, recorder, until, (rows, error) => {
       for (const { id } of rows) failures[id] = String(error)
       say(`${rows.map(({ id }) => id).join(', ')}: ${String(error)}`)
     })
@@ -117,7 +121,7 @@ async function main(options: BenchOptions): Promise<number> {
       for (const { id } of groups.flatMap(({ cases }) => cases.flatMap(({ rows }) => rows))) process.stdout.write(`${id}\n`)
       return 0
     }
-    const report = await measure(bench, dataset, groups)
+    const report = await measure(bench, dataset, groups, options.budgetSeconds)
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`)
     if (options.doc !== undefined) writeFileSync(options.doc, replaceLastRun(readFileSync(options.doc, 'utf8'), report))
     print(report, options.compare)

@@ -3,10 +3,13 @@ import { FULL, TINY, type Params } from './params.js'
 
 const MiB = 1024 * 1024
 
+/** Less than ten minutes: what has begun is finished. */
+const BUDGET_SECONDS = 540
+
 export const HELP = `npm run bench -- [options]
 
   --filter REGEX   measure only rows whose name matches (find/split/cold, seq/transport ...)
-  --runs N         runs of each figure (default ${FULL.runs})
+  --runs N         runs of each figure (default ${FULL.runs}, fewer when that would take more than ten minutes)
   --big MIB        size of the big file and of the image (default ${FULL.tree.bigBytes / MiB})
   --json FILE      write every figure and ratio
   --compare FILE   compare with such a file
@@ -21,6 +24,8 @@ export const HELP = `npm run bench -- [options]
 
 export interface BenchOptions {
   readonly params: Params
+  /** Seconds that a whole run may take; a number of runs that was asked for counts more. */
+  readonly budgetSeconds: number
   readonly filter: RegExp
   readonly json: string | undefined
   readonly compare: string | undefined
@@ -60,7 +65,8 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
     runs: values.runs === undefined ? base.runs : wholeNumber(values.runs, '--runs'),
   }
   const { json, compare, doc, data, vendor, keep, list } = values
-  return { params, filter: new RegExp(values.filter), json, compare, doc, data, vendor, keep, list }
+  const budgetSeconds = values.runs === undefined ? BUDGET_SECONDS : Infinity
+  return { params, budgetSeconds, filter: new RegExp(values.filter), json, compare, doc, data, vendor, keep, list }
 }
 
 function wholeNumber(text: string, option: string): number {

@@ -89,6 +89,7 @@ export function growthGroup(bench: Bench): Group {
   const { growth, runs } = bench.params
   return {
     name: 'growth',
+    share: 14,
     runs: Math.ceil(runs / 2),
     cases: [
       ...growth.map((files) => folderCase(bench, files)),

@@ -14,6 +14,7 @@ export function memoryGroup(bench: Bench): Group {
   const { tree, imageBytes, randomReads } = bench.params
   return {
     name: 'memory',
+    share: 6,
     runs: 1,
     cases: [
       {

@@ -49,6 +49,7 @@ export function parallelGroup(bench: Bench): Group {
   })
   return {
     name: 'parallel',
+    share: 6,
     runs: bench.params.runs,
     cases: [
       {

@@ -83,5 +83,5 @@ export function randomGroup(bench: Bench, foreign: readonly Subject[]): Group {
     ...(bench.isRoot ? [loopCase(bench)] : []),
     ...foreign.map((subject) => readCase(bench, subject, BIG_NAME, tree.bigBytes)),
   ]
-  return { name: 'random', runs, cases }
+  return { name: 'random', share: 14, runs, cases }
 }

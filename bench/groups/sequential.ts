@@ -107,5 +107,5 @@ export function sequentialGroup(bench: Bench, foreign: readonly Subject[]): Grou
     ...(bench.isRoot ? [loopCase(bench)] : []),
     ...foreign.map((subject) => readCase(subject, BIG_NAME, tree.bigBytes)),
   ]
-  return { name: 'seq', runs, cases }
+  return { name: 'seq', share: 22, runs, cases }
 }

@@ -31,12 +31,13 @@ export function startGroup(bench: Bench): Group {
   const parts = baseParts(bench.params)
   return {
     name: 'start',
+    share: 8,
     runs: bench.params.runs,
     cases: [
       startCase(bench, archiveSource(bench, 'split'), parts.split, 'start/archive', {}),
       startCase(bench, PLACES.many(bench.folder, 'many'), parts.many, 'start/many', {
         'start/many-names': 'ls -f vm/* > /dev/null',
-        'start/many-long': 'ls -lR vm/100 > /dev/null',
+        'start/many-long': 'ls -l vm/100 > /dev/null',
       }),
     ],
   }

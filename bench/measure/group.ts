@@ -16,17 +16,27 @@ export interface Case {
 export interface Group {
   readonly name: string
   readonly runs: number
+  /** Part of the time of a whole run that this group may take, in proportion to the others. */
+  readonly share: number
   readonly cases: readonly Case[]
 }
 
-/** Measures the cases, interleaved. A case that fails is left out from then on; `onFailure` hears why. */
+/**
+ * Measures the cases, interleaved. Behind the first run another begins only when it will probably
+ * be over at `until` (performance.now()). A case that fails is left out from then on; `onFailure`
+ * hears why.
+ */
 export async function measureGroup(
   group: Group,
   recorder: Recorder,
+  until: number,
   onFailure: (rows: readonly Row[], error: unknown) => void,
 ): Promise<void> {
   const broken = new Set<Case>()
+  const began = performance.now()
   for (let run = 0; run < group.runs; run++) {
+    const now = performance.now()
+    if (run > 0 && now + (now - began) / run > until) return
     for (const one of group.cases) {
       if (broken.has(one) || run >= (one.mostRuns ?? group.runs)) continue
       const units = new Map<string, Unit>(one.rows.map(({ id, unit }) => [id, unit]))
