@@ -31,6 +31,8 @@ export interface PartsSource {
 export class PartsDir extends LiveDir {
   readonly #context: StoreContext
   readonly #source: PartsSource
+  /** What was told already; each result once. */
+  #told: DiskVolumes | undefined
 
   constructor(id: NodeId, parent: VirtualNode | undefined, path: string, context: StoreContext, source: PartsSource) {
     super(id, parent, path, context.registry, context.owner)
@@ -64,6 +66,8 @@ export class PartsDir extends LiveDir {
 
   async #look(): Promise<DiskVolumes> {
     const found = await this.#source.volumes()
+    if (found === this.#told) return found
+    this.#told = found
     for (const problem of found.problems) this.#context.report(problem, this.path)
     for (const { name, problem } of found.volumes) if (problem !== undefined) this.#context.report(problem, `${this.path}/${name}`)
     return found

@@ -123,6 +123,28 @@ describeWith({ fuse: true, root: true, golden: true, programs: { losetup: 'mount
   })
 })
 
+describeWith({ fuse: true, root: true, golden: true, programs: { getfattr: 'attr' } }, 'an encrypted image', () => {
+  const snapshot = 'vm/101/latest'
+
+  it('without its key: the folder says so', async () => {
+    const { path } = await rig.mount(join(golden, 'store'), { name: 'no-key' })
+    const folder = join(path, snapshot, 'drive-scsi1.img.parts')
+    expect(() => readdirSync(folder)).toThrow(/EACCES/)
+    expect(await sh(`getfattr --absolute-names --only-values -n user.pbs.key '${folder}'`)).toMatch(/key/)
+  })
+
+  it('with its key: volumes and holes', async () => {
+    const { path } = await rig.mount(join(golden, 'store'), { name: 'key', args: ['--keyfile', join(golden, 'keys/plain.key')] })
+    const folder = join(path, snapshot, 'drive-scsi1.img.parts')
+    expect(readdirSync(folder)).toEqual(['README.txt', 'vg1-first.ext4', 'vg1-swap.raw'])
+    // The same disk as in the third generation of vm/100.
+    const truth = truthOf(3).find((row) => 'lvm_first_sha256' in row)!['lvm_first_sha256']
+    expect(await digestOf(join(folder, 'vg1-first.ext4'))).toBe(truth)
+    const [plain, encrypted] = [join(path, 'vm/100', TIMES[2], 'drive-scsi1.img'), join(path, snapshot, 'drive-scsi1.img')].map((file) => statSync(file))
+    expect(encrypted!.blocks).toBe(plain!.blocks)
+  })
+})
+
 describeWith({ fuse: true, user: true, golden: true }, 'images for an ordinary user', () => {
   it('debugfs, fuse2fs, mdir', async () => {
     const own = new MountRig({ uid: process.geteuid?.() === 0 ? NOBODY : undefined })

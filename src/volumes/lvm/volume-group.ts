@@ -4,6 +4,8 @@ import { parseConfigText, type ConfigSection, type ConfigValue } from './config-
 const SECTOR = 512
 /** More than LVM itself allows of anything. */
 const MAX_SEGMENTS = 100_000
+/** Each is looked at when a folder is entered. */
+const MAX_VOLUMES = 4096
 
 export interface VolumeGroup {
   /** latin1, as all names here. */
@@ -61,6 +63,7 @@ export function parseVolumeGroup(text: string, stream: string): VolumeGroup {
     pvs.set(pv, { id: readId(device, stream), start: readInteger(device, 'pe_start', stream) * SECTOR })
   }
   const lvs = section.sections.get('logical_volumes')?.sections ?? new Map<string, ConfigSection>()
+  if (lvs.size > MAX_VOLUMES) throw broken(stream, 'number of logical volumes', `at most ${MAX_VOLUMES}`, lvs.size)
   const stores = snapshotStores(lvs)
   const volumes = [...lvs].flatMap(([lv, volume]) => {
     if (!statusOf(volume).includes('VISIBLE')) return []
