@@ -256,6 +256,16 @@ describeWith({ fuse: true, root: true, programs: { losetup: 'mount', getfattr: '
     expect(await digestOf(join(mounted.path, 'disk.img'))).toBe(sha256(disk.bytes))
   })
 
+  it('an archive that has the name of the folder keeps it', async () => {
+    const time = `2026-02-01T${String(hour++).padStart(2, '0')}:00:00Z`
+    const snapshot = store.snapshot({ type: 'vm', id: '7' }, time)
+    snapshot.addImage('disk.img.fidx', new DiskWriter(MiB).bytes)
+    snapshot.addBlob('disk.img.parts.blob', Buffer.from('mine'))
+    snapshot.finish()
+    const { path } = await rig.mount(`${store.path}::vm/7/${time}`, { name: 'clash' })
+    expect(readFileSync(join(path, 'disk.img.parts'), 'utf8')).toBe('mine')
+  })
+
   it('a folder of parts, and a file in it, as SOURCE', async () => {
     const { path } = await backUp({ disk: new DiskWriter(8 * MiB).gpt([{ first: 2048, last: 4095, name: 'one' }]).bytes })
     expect(readdirSync(path).sort()).toContain('disk.img.parts')

@@ -72,8 +72,8 @@ describe('volumes', () => {
 
   test('a missing disk: a note says which physical volume, the rest is shown', async () => {
     const found = await setOf({ b: pvDisk(lvmId('B'), vgText(two), 100) }).volumesOf('b')
-    expect(namesOf(found)).toEqual(['vg0-a--b.raw', 'vg0-span.linear.txt'])
-    expect(found.notes.find(({ name }) => name === 'vg0-span.linear.txt')!.text).toContain(`its physical volume ${lvmId('A')} is not in this snapshot`)
+    expect(namesOf(found)).toEqual(['vg0-a--b.raw', 'vg0-span.incomplete.txt'])
+    expect(found.notes.find(({ name }) => name === 'vg0-span.incomplete.txt')!.text).toContain(`its physical volume ${lvmId('A')} is not in this snapshot`)
   })
 
   test('copies of a disk: each shows its own volumes, what spans them is not guessed', async () => {
@@ -83,7 +83,7 @@ describe('volumes', () => {
     expect(await fills(await disks.volumesOf('copy'), 'vg0-a--b.raw')).toEqual([206])
     const { notes, volumes } = await disks.volumesOf('a')
     expect(volumes).toEqual([])
-    expect(notes.find(({ name }) => name === 'vg0-span.linear.txt')!.text).toContain('is there 2 times')
+    expect(notes.find(({ name }) => name === 'vg0-span.incomplete.txt')!.text).toContain('is there 2 times')
   })
 
   test('another disk that needs a key or does not answer costs only what lies on it', async () => {
@@ -91,7 +91,7 @@ describe('volumes', () => {
     for (const error of [new KeyError('no key'), new SourceError('storage is away')]) {
       const broken = new MemoryStream(pvDisk(lvmId('A'), text, 10).bytes, { name: 'a', onRead: () => { throw error } }) // prettier-ignore
       const disks = new DiskSet([{ name: 'a', stream: broken }, { name: 'b', stream: new MemoryStream(pvDisk(lvmId('B'), text, 100).bytes) }])
-      expect(namesOf(await disks.volumesOf('b'))).toEqual(['vg0-a--b.raw', 'vg0-span.linear.txt'])
+      expect(namesOf(await disks.volumesOf('b'))).toEqual(['vg0-a--b.raw', 'vg0-span.incomplete.txt'])
       if (error instanceof KeyError) await expect(disks.volumesOf('a')).rejects.toBe(error)
       else expect((await disks.volumesOf('a')).passing).toBe(true)
     }

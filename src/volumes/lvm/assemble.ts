@@ -16,6 +16,7 @@ export interface AssembledVolume {
   readonly group: string
   readonly name: string
   readonly id: string
+  /** For names: `linear`, `incomplete`, `thin`, `raid1`, ... */
   readonly kind: string
   /** Beside this disk it is shown: the one of its first extent. */
   readonly home: string
@@ -32,13 +33,12 @@ export interface AssembledVolume {
 export function assembleVolumes(disk: string, all: readonly FoundVolume[]): { volumes: AssembledVolume[]; problems: PbsfsError[] } {
   const volumes: AssembledVolume[] = []
   const problems: PbsfsError[] = []
-  for (const [id, group] of groupsOf(disk, all)) {
+  for (const group of groupsOf(disk, all).values()) {
     const finder = new DeviceFinder(disk, all, group)
     for (const volume of group.volumes) {
       const assembled = assemble(disk, group, volume, finder)
       if (assembled.home === disk) volumes.push(assembled)
     }
-    void id
   }
   for (const { pv } of all.filter((found) => found.disk === disk)) {
     problems.push(...pv.problems)
@@ -145,6 +145,7 @@ function assemble(disk: string, group: VolumeGroup, volume: LogicalVolume, finde
     return { ...base, extents }
   } catch (error) {
     if (!isPbsfsError(error)) throw error
-    return { ...base, extents: undefined, problem: new UnsupportedError(`logical volume ${shown} is not shown: ${error.message}`, error.fields, { cause: error }) }
+    const kind = volume.unsupported === undefined ? 'incomplete' : volume.kind
+    return { ...base, kind, extents: undefined, problem: new UnsupportedError(`logical volume ${shown} is not shown: ${error.message}`, error.fields, { cause: error }) }
   }
 }
