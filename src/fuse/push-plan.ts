@@ -1,74 +1,83 @@
 /** Files pushed at a time. 32 to 128 are about equally good. */
 export const WINDOW = 100
 
-/** Directories whose readers are remembered. */
-const DIRECTORIES = 256
+/** Place in a window of the file that is not pushed. */
+export const MARKER = WINDOW >>> 1
 
-/** Reads of neighbouring files that make somebody who goes through a directory. */
+/** Readers followed at once. */
+const READERS = 16
+
+/** Files read one after the other that make somebody who goes through a directory. */
 const EVIDENCE = 2
 
-/** Entries `[from, to)` to push, all but `marker`: its read tells that the reader has come that far. */
-export interface Window {
-  readonly from: number
-  readonly to: number
-  readonly marker: number
+/** One reader; files are named by keys. */
+interface Reader {
+  /** The file that would come next; undefined once files are pushed. */
+  expected: string | undefined
+  streak: number
+  /** Files of the window. */
+  pushed: ReadonlySet<string>
+  /** The one file of the window that is not pushed: its read tells that the reader has come that far. */
+  marker: string | undefined
+  /** Last file of the window: the next one starts behind it. */
+  last: string | undefined
 }
 
-interface Reader {
-  /** Entry read last, and how many in a row led there. */
-  last: number
-  streak: number
-  /** First entry that was ever pushed, and the end of the window; -1: nothing was. */
-  first: number
-  end: number
-  marker: number
-}
+/** What follows from a read. */
+export type PushStep =
+  | { readonly kind: 'nothing' }
+  /** Nothing is known of this reader: tell `expect` which file follows. */
+  | { readonly kind: 'watch' }
+  /** Push what follows `after`, then tell `pushed`. */
+  | { readonly kind: 'push'; readonly after: string }
 
 /**
- * Decides which small files of a directory to put into the kernel's page cache before they are
- * asked for. A pushed file causes no request, so progress shows only at the marker in the middle
- * of each window.
+ * Decides when to put small files into the kernel's page cache before they are asked for. A
+ * pushed file causes no request, so progress shows only at the marker in the middle of each window.
  */
 export class PushPlan {
-  readonly #readers = new Map<string, Reader>()
+  /** The one used last comes last. */
+  #readers: Reader[] = []
+  #current: Reader | undefined
 
-  /** Entry `index` of `count` was read from its start. Returns what to push now. */
-  read(directory: string, index: number, count: number): Window | undefined {
-    const reader = this.#reader(directory)
-    // Below what was pushed first: the pages are gone and somebody starts again.
-    if (reader.first >= 0 && index < reader.first) reset(reader)
-    if (reader.first >= 0 && index < reader.end) return index === reader.marker ? next(reader, count) : undefined
-    reader.streak = index > reader.last && index <= reader.last + 2 ? reader.streak + 1 : 1
-    reader.last = index
-    if (reader.streak < EVIDENCE || index + 1 >= count) return undefined
-    reader.first = index + 1
-    reader.end = index + 1
-    return next(reader, count)
+  /** The file was read from its start. */
+  read(key: string): PushStep {
+    const marked = this.#readers.find((reader) => reader.marker === key)
+    if (marked !== undefined) return this.#push(marked, marked.last!)
+    const following = this.#readers.find((reader) => reader.expected === key)
+    if (following !== undefined) {
+      following.streak++
+      if (following.streak >= EVIDENCE) return this.#push(following, key)
+      this.#use(following)
+      return { kind: 'watch' }
+    }
+    // Asked for before it was pushed: no new reader.
+    if (this.#readers.some((reader) => reader.pushed.has(key))) return { kind: 'nothing' }
+    this.#use({ expected: undefined, streak: 1, pushed: new Set(), marker: undefined, last: undefined })
+    return { kind: 'watch' }
   }
 
-  #reader(directory: string): Reader {
-    let reader = this.#readers.get(directory)
-    this.#readers.delete(directory)
-    reader ??= { last: -2, streak: 0, first: -1, end: -1, marker: -1 }
-    this.#readers.set(directory, reader)
-    if (this.#readers.size > DIRECTORIES) this.#readers.delete(this.#readers.keys().next().value!)
-    return reader
+  /** After `watch`: the file that follows the one that was read, if there is one. */
+  expect(key: string | undefined): void {
+    this.#current!.expected = key
   }
-}
 
-function reset(reader: Reader): void {
-  reader.streak = 0
-  reader.last = -2
-  reader.first = -1
-  reader.end = -1
-  reader.marker = -1
-}
+  /** After `push`: the files of the window in order. The one at `MARKER` was left out, if there are so many. */
+  pushed(keys: readonly string[]): void {
+    const reader = this.#current!
+    reader.expected = undefined
+    reader.pushed = new Set(keys)
+    reader.last = keys.at(-1)
+    reader.marker = keys[MARKER]
+  }
 
-function next(reader: Reader, count: number): Window | undefined {
-  const from = reader.end
-  const to = Math.min(count, from + WINDOW)
-  reader.end = to
-  // In the last window of a directory there is nothing to come that progress would matter for.
-  reader.marker = to === count ? -1 : from + (WINDOW >>> 1)
-  return from < to ? { from, to, marker: reader.marker } : undefined
+  #push(reader: Reader, after: string): PushStep {
+    this.#use(reader)
+    return { kind: 'push', after }
+  }
+
+  #use(reader: Reader): void {
+    this.#current = reader
+    this.#readers = [...this.#readers.filter((other) => other !== reader), reader].slice(-READERS)
+  }
 }

@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads'
 import type { SharedRange } from '../bytes/read-at.js'
 import type { Log } from '../errors/log.js'
-import type { FileRun, NodeId, RunFile, Tree } from '../tree/tree.js'
+import type { NodeId, StoredFile, Tree } from '../tree/tree.js'
 import type { PushBatch, PushedBatch, PusherSetup } from './push-messages.js'
-import { PushPlan, type Window } from './push-plan.js'
+import { MARKER, PushPlan, WINDOW } from './push-plan.js'
 
 /** Larger files are worth a READ. */
 const MAX_FILE = 16 * 1024
@@ -11,7 +11,8 @@ const MAX_FILE = 16 * 1024
 /** Contents in one window. */
 const MAX_WINDOW_BYTES = 2 * 1024 * 1024
 
-/** Files handed to the thread at once. */
+/** Files handed to the thread at once, first and later. */
+const FIRST_BATCH = 4
 const BATCH = 32
 
 /** Batches on their way; a window that finds more is dropped, its files are read as usual. */
@@ -48,10 +49,13 @@ export class Pusher {
   /** The node was read from its start. */
   noteRead(node: NodeId): void {
     if (this.#stopped) return
-    const run = this.#tree.run?.(node)
-    if (run === undefined) return
-    const window = this.#plan.read(run.directory, run.index, run.count)
-    if (window !== undefined) void this.#push(run, window)
+    const step = this.#plan.read(keyOf(node.hi, node.lo))
+    if (step.kind === 'watch') {
+      const next = this.#next(node)
+      this.#plan.expect(next === undefined ? undefined : keyOf(next.idHi, next.idLo))
+    } else if (step.kind === 'push') {
+      this.#pushBehind(nodeOf(step.after))
+    }
   }
 
   /** Pushes nothing more. The thread ends by itself once it has no write under way. */
@@ -61,37 +65,56 @@ export class Pusher {
     void this.#worker.terminate()
   }
 
-  async #push(run: FileRun, window: Window): Promise<void> {
-    let left = MAX_WINDOW_BYTES
-    let batch: number[] = []
-    let ranges: SharedRange[] = []
-    for (let i = window.from; i < window.to && left > 0 && !this.#stopped; i++) {
-      if (i === window.marker) continue
-      const file = fileAt(run, i)
-      if (file === undefined || file.content.size > MAX_FILE) continue
-      const range = await share(file)
-      if (range === undefined) continue
-      left -= file.content.size
-      batch.push(file.idHi, file.idLo, range.offset, file.content.size)
-      ranges.push(range)
-      if (ranges.length < BATCH) continue
-      if (!this.#send(batch, ranges)) return
-      batch = []
-      ranges = []
+  /** Pushes a window of files behind `node`: at once what is in memory, the rest when it is there. */
+  #pushBehind(node: NodeId): void {
+    const keys: string[] = []
+    const rest: StoredFile[] = []
+    const batches = new Batches((files, ranges) => this.#send(files, ranges))
+    let bytes = 0
+    let next = this.#next(node)
+    while (next !== undefined && keys.length < WINDOW && bytes < MAX_WINDOW_BYTES) {
+      const { size } = next.content
+      if (keys.length !== MARKER && size > 0 && size <= MAX_FILE) {
+        bytes += size
+        const range = rest.length > 0 ? undefined : next.content.stream.share?.(next.content.start, size)
+        if (range === undefined) rest.push(next)
+        else batches.add(next, range)
+      }
+      keys.push(keyOf(next.idHi, next.idLo))
+      next = this.#next({ hi: next.idHi, lo: next.idLo })
     }
-    this.#send(batch, ranges)
+    batches.flush()
+    this.#plan.pushed(keys)
+    if (rest.length > 0) void this.#pushLater(rest)
   }
 
-  #send(batch: number[], ranges: SharedRange[]): boolean {
-    if (batch.length === 0) return true
+  async #pushLater(files: readonly StoredFile[]): Promise<void> {
+    const batches = new Batches((batch, ranges) => this.#send(batch, ranges))
+    for (const file of files) {
+      if (this.#stopped) break
+      const range = await share(file)
+      if (range !== undefined) batches.add(file, range)
+    }
+    batches.flush()
+  }
+
+  #next(node: NodeId): StoredFile | undefined {
+    try {
+      return this.#tree.nextFile?.(node)
+    } catch {
+      // Damaged: whoever reads it will hear of it.
+      return undefined
+    }
+  }
+
+  #send(files: Float64Array, ranges: SharedRange[]): void {
     if (this.#stopped || this.#pinned.size >= MAX_BATCHES) {
       for (const range of ranges) range.release()
-      return false
+      return
     }
     const id = this.#nextId++
     this.#pinned.set(id, ranges)
-    this.#worker.postMessage({ id, files: Float64Array.from(batch) } satisfies PushBatch)
-    return true
+    this.#worker.postMessage({ id, files } satisfies PushBatch)
   }
 
   #finish({ id, stored, gone, fault }: PushedBatch): void {
@@ -109,8 +132,34 @@ export class Pusher {
   }
 }
 
+/** Collects files for the thread. The first batches are short: the reader is close behind. */
+class Batches {
+  readonly #send: (files: Float64Array, ranges: SharedRange[]) => void
+  #numbers: number[] = []
+  #ranges: SharedRange[] = []
+  #limit = FIRST_BATCH
+
+  constructor(send: (files: Float64Array, ranges: SharedRange[]) => void) {
+    this.#send = send
+  }
+
+  add(file: StoredFile, range: SharedRange): void {
+    this.#numbers.push(file.idHi, file.idLo, range.offset, file.content.size)
+    this.#ranges.push(range)
+    if (this.#ranges.length >= this.#limit) this.flush()
+  }
+
+  flush(): void {
+    if (this.#ranges.length === 0) return
+    this.#send(Float64Array.from(this.#numbers), this.#ranges)
+    this.#numbers = []
+    this.#ranges = []
+    this.#limit = Math.min(this.#limit * 2, BATCH)
+  }
+}
+
 /** Where the content lies in shared memory; loads its chunk when that is not there yet. */
-async function share({ content: { stream, start, size } }: RunFile): Promise<SharedRange | undefined> {
+async function share({ content: { stream, start, size } }: StoredFile): Promise<SharedRange | undefined> {
   if (stream.share === undefined) return undefined
   const range = stream.share(start, size)
   if (range !== undefined) return range
@@ -123,12 +172,11 @@ async function share({ content: { stream, start, size } }: RunFile): Promise<Sha
   return stream.share(start, size)
 }
 
-function fileAt(run: FileRun, index: number): RunFile | undefined {
-  try {
-    return run.fileAt(index)
-  } catch {
-    // Damaged: the same.
-    return undefined
-  }
+function keyOf(hi: number, lo: number): string {
+  return `${hi}:${lo}`
 }
 
+function nodeOf(key: string): NodeId {
+  const [hi, lo] = key.split(':').map(Number) as [number, number]
+  return { hi, lo }
+}

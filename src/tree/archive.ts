@@ -20,7 +20,6 @@ import type { Directory, DirTables } from './dir-tables.js'
 import { emitDots } from './dots.js'
 import { countBlocks, MIN_SPARSE } from './extents.js'
 import type { LinkCounter } from './link-counter.js'
-import { RecentDirs } from './recent-dirs.js'
 import { isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
 import {
   emptyAttr,
@@ -29,10 +28,9 @@ import {
   type Content,
   type DirSink,
   type Entry,
-  type FileRun,
   type MaybePromise,
   type NodeId,
-  type RunFile,
+  type StoredFile,
 } from './tree.js'
 
 /** Contents and parents remembered for one archive; both can be found again. */
@@ -68,7 +66,6 @@ export class ArchiveNodes {
   readonly #report: ProblemReport
   readonly #reported = new Set<number>()
   readonly #ahead = new DirAhead(async (end) => this.#table(end))
-  readonly #recent = new RecentDirs()
   readonly #contents = new LRUCache<number, Content>({ max: CONTENTS })
   readonly #parents = new LRUCache<number, Parent>({ max: PARENTS })
   readonly #record: EntryRecord = createRecord()
@@ -119,13 +116,10 @@ export class ArchiveNodes {
     this.#emit(table, dirEnd, self, parent, cookie, sink)
   }
 
-  /** The directory listed last that holds the file, for a reader that goes through it. */
-  run(id: NodeId): FileRun | undefined {
-    const place = this.#recent.find(offsetOf(id))
-    if (place === undefined) return undefined
-    const { dirEnd, table, index } = place
-    const fileAt = (at: number): RunFile | undefined => this.#runFile(table, at)
-    return { directory: `${this.number}:${dirEnd}`, index, count: table.count, fileAt }
+  nextFile(id: NodeId): StoredFile | undefined {
+    if (isDirectory(id.hi)) return undefined
+    const record = createRecord()
+    return this.#storedFile(this.pxar.peekNextFile(offsetOf(id), record) ? record : undefined)
   }
 
   getattr(id: NodeId): MaybePromise<Attr> {
@@ -248,10 +242,7 @@ export class ArchiveNodes {
 
   #emit(directory: Directory, dirEnd: number, self: NodeId, parent: NodeId, cookie: number, sink: DirSink): void {
     const { table, blocks } = directory
-    if (cookie === 0) {
-      this.#ahead.entered(dirEnd)
-      this.#recent.add(dirEnd, table)
-    }
+    if (cookie === 0) this.#ahead.entered(dirEnd)
     const entry: Entry = { idHi: 0, idLo: 0, attr: emptyAttr(), entryTtl: FOREVER }
     if (cookie < 2 && !emitDots(self, parent, cookie, entry, sink)) return
     const record = this.#record
@@ -266,12 +257,9 @@ export class ArchiveNodes {
     if (cookie < table.count + 2) this.#follow(directory.children)
   }
 
-  #runFile(table: DirTable, index: number): RunFile | undefined {
-    const record = createRecord()
-    table.entryAt(index, record)
-    if (record.kind !== KIND_FILE || record.size === 0) return undefined
-    const known = this.#contents.get(record.fileOfs)
-    const content = known ?? this.pxar.contentOf(record)
+  #storedFile(record: EntryRecord | undefined): StoredFile | undefined {
+    if (record === undefined) return undefined
+    const content = this.#contents.get(record.fileOfs) ?? this.pxar.contentOf(record)
     if (content instanceof Promise) {
       // Its header is not in memory, or it is damaged: whoever reads the file will hear of it.
       content.catch(() => undefined)

@@ -3,7 +3,7 @@ import { NodeError } from '../errors/errors.js'
 import type { ArchiveNodes } from './archive.js'
 import { archiveOf, isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
 import type { NodeRegistry } from './node-registry.js'
-import type { Attr, Content, DirSink, Entry, FileRun, FsStats, MaybePromise, NodeId, Tree } from './tree.js'
+import type { Attr, Content, DirSink, Entry, FsStats, MaybePromise, NodeId, StoredFile, Tree } from './tree.js'
 import { FOREVER } from './tree.js'
 import type { VirtualNode, Xattrs } from './virtual-node.js'
 
@@ -76,9 +76,9 @@ export class MountTree implements Tree {
     return this.#archive(node)?.content(node) ?? this.#virtual(node).content()
   }
 
-  run(node: NodeId): FileRun | undefined {
+  nextFile(node: NodeId): StoredFile | undefined {
     const number = archiveOf(node.hi)
-    return number === 0 ? undefined : this.#archives.get(number)?.run(node)
+    return number === 0 ? undefined : this.#archives.get(number)?.nextFile(node)
   }
 
   getxattr(node: NodeId, name: Uint8Array): MaybePromise<Uint8Array | undefined> {

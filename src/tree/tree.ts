@@ -77,19 +77,8 @@ export interface Content {
   readonly size: number
 }
 
-/** The files of one directory as a reader finds them that goes through it. */
-export interface FileRun {
-  /** Stands for the directory; the same for all its files. */
-  readonly directory: string
-  /** Place of the file that was asked for, in the order of the listing. */
-  readonly index: number
-  /** Entries of the directory. */
-  readonly count: number
-  /** The entry at a place, if it is a regular file whose content is where its metadata says; else undefined. */
-  fileAt(index: number): RunFile | undefined
-}
-
-export interface RunFile {
+/** A regular file of an archive and where its content is. */
+export interface StoredFile {
   readonly idHi: number
   readonly idLo: number
   readonly content: Content
@@ -112,10 +101,10 @@ export interface Tree {
   readlink(node: NodeId): MaybePromise<Uint8Array>
   content(node: NodeId): MaybePromise<Content>
   /**
-   * The directory that a file was last seen in by a listing, if it is still in memory and its
-   * contents never change.
+   * The regular file that follows this one in its directory, in the order of the archive, if that
+   * can be told from what is in memory and its content never changes; undefined: none that is known.
    */
-  run?(node: NodeId): FileRun | undefined
+  nextFile?(node: NodeId): StoredFile | undefined
   /** undefined: no such attribute (ENODATA). */
   getxattr(node: NodeId, name: Uint8Array): MaybePromise<Uint8Array | undefined>
   /** Names without NUL. */

@@ -98,13 +98,13 @@ function sendContent(x: Exchange, request: PendingRequest, content: Content, off
   if (ready !== undefined) {
     x.sendBytes(request, ready)
     stream.noteRead?.(start, length)
-    if (offset === 0) x.pusher?.noteRead(request.node)
   } else if (stream.deliver !== undefined) {
     x.wait(request)
     stream.deliver(start, length, new ReadReply(x, request, length))
   } else {
     x.settle(request, stream.read(start, length), sendRead)
   }
+  if (offset === 0) x.pusher?.noteRead(request.node)
 }
 
 function sendRead(x: Exchange, request: PendingRequest, bytes: Uint8Array): void {
