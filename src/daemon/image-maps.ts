@@ -61,9 +61,9 @@ export async function listMaps(runtime: string | undefined, table: MountTable): 
   return found
 }
 
-/** Is this (escaped) mountpoint the place of a map? Those are not shown among the mounts. */
-export function isMapPlace(mountpoint: string, runtime: string | undefined): boolean {
-  return runtime !== undefined && mountpoint.startsWith(escapeName(Buffer.from(join(runtime, 'map-'))))
+/** Mountpoints (escaped) behind the devices: those are not shown among the mounts. */
+export function mapPlaces(runtime: string | undefined): Set<string> {
+  return new Set((runtime === undefined ? [] : readRecords(runtime)).map(({ mountpoint }) => escapeName(Buffer.from(mountpoint, 'hex'))))
 }
 
 /**

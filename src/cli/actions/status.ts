@@ -1,6 +1,6 @@
 import { escapeName } from '../../bytes/names.js'
 import { findMounts } from '../../daemon/find-mounts.js'
-import { isMapPlace, listMaps } from '../../daemon/image-maps.js'
+import { listMaps, mapPlaces } from '../../daemon/image-maps.js'
 import { kernelMountTable } from '../../daemon/kernel-mount-table.js'
 import { findMount } from '../../daemon/mount-table.js'
 import { currentFolder, resolveMountpoint } from '../../daemon/mountpoint.js'
@@ -21,7 +21,8 @@ export interface StatusArguments {
 export async function status(args: StatusArguments, { output }: CommandContext): Promise<number> {
   const runtime = findRuntimeFolder()
   const maps = args.mountpoint === undefined ? await listMaps(runtime, kernelMountTable) : []
-  const all = (await findMounts(kernelMountTable)).filter(({ mountpoint }) => args.mountpoint !== undefined || !isMapPlace(mountpoint, runtime))
+  const hidden = args.mountpoint === undefined ? mapPlaces(runtime) : new Set<string>()
+  const all = (await findMounts(kernelMountTable)).filter(({ mountpoint }) => !hidden.has(mountpoint))
   const mounts = args.mountpoint === undefined ? all : selectMount(all, args.mountpoint)
   if (args.json) {
     const document: StatusDocument = { version: STATUS_VERSION, mounts, maps }

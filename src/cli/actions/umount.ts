@@ -1,5 +1,5 @@
 import { findMounts } from '../../daemon/find-mounts.js'
-import { isMapPlace } from '../../daemon/image-maps.js'
+import { mapPlaces } from '../../daemon/image-maps.js'
 import { kernelMountTable } from '../../daemon/kernel-mount-table.js'
 import { leaveMount } from '../../daemon/leave-mount.js'
 import { currentFolder } from '../../daemon/mountpoint.js'
@@ -28,9 +28,9 @@ export async function umount(args: UmountArguments, { output }: CommandContext):
 
 async function listMounts(output: CommandContext['output']): Promise<number> {
   const isRoot = process.geteuid?.() === 0
-  const runtime = findRuntimeFolder()
+  const hidden = mapPlaces(findRuntimeFolder())
   const mounts = (await findMounts(kernelMountTable)).filter(
-    ({ state, mountpoint }) => state !== 'leaving' && (isRoot || state !== 'unknown') && !isMapPlace(mountpoint, runtime),
+    ({ state, mountpoint }) => state !== 'leaving' && (isRoot || state !== 'unknown') && !hidden.has(mountpoint),
   )
   if (mounts.length === 0) {
     output.out('nothing is mounted\n')
