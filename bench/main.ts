@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Dataset } from './dataset.js'
@@ -103,7 +103,9 @@ async function main(options: BenchOptions): Promise<number> {
   const memoryFolder = mkdtempSync(join(MEMORY_FOLDER, 'pbsfs-bench-'))
   const dataset = new Dataset(options.params, options.data)
   const mounts = new MountSet(scratch)
-  const bench: Bench = { params: options.params, folder: dataset.folder, mounts, memoryFolder, isRoot: process.geteuid?.() === 0 }
+  const isRoot = process.geteuid?.() === 0
+  const canMap = isRoot && existsSync('/dev/loop-control')
+  const bench: Bench = { params: options.params, folder: dataset.folder, mounts, memoryFolder, isRoot, canMap }
   const foreign = foreignSubjects(bench, options.vendor)
   const cleanUp = async (): Promise<void> => {
     await mounts.endAll()

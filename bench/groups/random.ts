@@ -1,11 +1,11 @@
 import { join } from 'node:path'
-import { mountArgs, type Bench } from '../measure/bench.js'
+import type { Bench } from '../measure/bench.js'
 import type { Case, Group } from '../measure/group.js'
 import { askChild } from '../measure/programs.js'
 import { baseParts } from '../params.js'
 import { IMAGE_NAME, PLACES, type PartSpec } from '../writer/parts.js'
 import { BIG_NAME } from '../writer/tree-plan.js'
-import { withLoopDevice } from './loop-device.js'
+import { withMappedImage } from './mapped-image.js'
 import { indexPath } from './sequential.js'
 import { archiveSubject, imageSubject, plainSubject, type Subject } from './subjects.js'
 
@@ -51,20 +51,14 @@ function decodeCase(bench: Bench, name: 'split' | 'classic' | 'image', bytes: nu
   }
 }
 
-function loopCase(bench: Bench): Case {
+function mapCase(bench: Bench): Case {
   return {
-    rows: [{ id: 'random/loop/cold', unit: 'ms' }],
+    rows: [{ id: 'random/map/cold', unit: 'ms' }],
     parts: [baseParts(bench.params).image],
-    measure: async (record, run) => {
-      const mount = await bench.mounts.product(`${PLACES.store(bench.folder)}::vm/image/latest`, 'loop', mountArgs(bench))
-      try {
-        await withLoopDevice(join(mount.path, IMAGE_NAME), async (device) => {
-          record('random/loop/cold', await readRandomly(bench, device, bench.params.imageBytes, run))
-        })
-      } finally {
-        await mount.end()
-      }
-    },
+    measure: (record, run) =>
+      withMappedImage(bench, async (device) => {
+        record('random/map/cold', await readRandomly(bench, device, bench.params.imageBytes, run))
+      }),
   }
 }
 
@@ -80,7 +74,7 @@ export function randomGroup(bench: Bench, foreign: readonly Subject[]): Group {
     readCase(bench, archiveSubject(bench, 'classic'), BIG_NAME, tree.bigBytes),
     decodeCase(bench, 'image', imageBytes, parts.image),
     readCase(bench, imageSubject(bench), IMAGE_NAME, imageBytes),
-    ...(bench.isRoot ? [loopCase(bench)] : []),
+    ...(bench.canMap ? [mapCase(bench)] : []),
     ...foreign.map((subject) => readCase(bench, subject, BIG_NAME, tree.bigBytes)),
   ]
   return { name: 'random', share: 14, runs, cases }

@@ -1,12 +1,12 @@
 import { join } from 'node:path'
-import { mountArgs, type Bench } from '../measure/bench.js'
+import type { Bench } from '../measure/bench.js'
 import type { Case, Group } from '../measure/group.js'
 import { askChild, timeShell } from '../measure/programs.js'
 import { baseParts } from '../params.js'
 import { snapshotName } from '../writer/snapshot-writer.js'
 import { IMAGE_NAME, PLACES, SNAPSHOT_TIME, type PartSpec } from '../writer/parts.js'
 import { BIG_NAME } from '../writer/tree-plan.js'
-import { withLoopDevice } from './loop-device.js'
+import { withMappedImage } from './mapped-image.js'
 import { archiveSubject, imageSubject, plainSubject, type Subject } from './subjects.js'
 
 const MB = 1e6
@@ -74,20 +74,14 @@ function transportCase(bench: Bench, size: number): Case {
   }
 }
 
-function loopCase(bench: Bench): Case {
+function mapCase(bench: Bench): Case {
   return {
-    rows: [{ id: 'seq/loop/cold', unit: 'MB/s' }],
+    rows: [{ id: 'seq/map/cold', unit: 'MB/s' }],
     parts: [baseParts(bench.params).image],
-    measure: async (record) => {
-      const mount = await bench.mounts.product(`${PLACES.store(bench.folder)}::vm/image/latest`, 'loop', mountArgs(bench))
-      try {
-        await withLoopDevice(join(mount.path, IMAGE_NAME), async (device) => {
-          record('seq/loop/cold', await readSpeed(device, bench.params.imageBytes))
-        })
-      } finally {
-        await mount.end()
-      }
-    },
+    measure: (record) =>
+      withMappedImage(bench, async (device) => {
+        record('seq/map/cold', await readSpeed(device, bench.params.imageBytes))
+      }),
   }
 }
 
@@ -104,7 +98,7 @@ export function sequentialGroup(bench: Bench, foreign: readonly Subject[]): Grou
     readCase(archiveSubject(bench, 'classic'), BIG_NAME, tree.bigBytes),
     decodeCase(bench, 'image', imageBytes, parts.image),
     readCase(imageSubject(bench), IMAGE_NAME, imageBytes),
-    ...(bench.isRoot ? [loopCase(bench)] : []),
+    ...(bench.canMap ? [mapCase(bench)] : []),
     ...foreign.map((subject) => readCase(subject, BIG_NAME, tree.bigBytes)),
   ]
   return { name: 'seq', share: 22, runs, cases }

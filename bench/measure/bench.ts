@@ -11,6 +11,8 @@ export interface Bench {
   /** A folder in memory, for copies. */
   readonly memoryFolder: string
   readonly isRoot: boolean
+  /** Images can be made block devices. */
+  readonly canMap: boolean
 }
 
 /** Arguments of `pbsfs mount` that are the same everywhere. */
