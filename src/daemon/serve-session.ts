@@ -1,4 +1,5 @@
-import { openTree, type OpenTree } from '../app/open-tree.js'
+import type { OpenTree } from '../app/open-settings.js'
+import { openTree } from '../app/open-tree.js'
 import { ProblemLog } from '../app/problem-log.js'
 import { toPlainError, type ErrorFields } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'

@@ -1,5 +1,6 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
-import { openTree, type OpenTree } from '#src/app/open-tree.js'
+import type { OpenTree } from '#src/app/open-settings.js'
+import { openTree } from '#src/app/open-tree.js'
 import { ProblemLog } from '#src/app/problem-log.js'
 import { NodeError, type ErrorFields } from '#src/errors/errors.js'
 import { resolveSource } from '#src/source/resolve-source.js'

@@ -1,0 +1,39 @@
+import { escapeName } from '../bytes/names.js'
+import { ArchiveSet } from '../tree/archive-set.js'
+import { CONTROL_DIR, ControlDir } from '../tree/control-dir.js'
+import { MountTree } from '../tree/mount-tree.js'
+import type { StoreContext } from '../tree/store-context.js'
+import type { Tree } from '../tree/tree.js'
+import type { Owner, VirtualNode } from '../tree/virtual-node.js'
+import type { OpenSettings } from './open-settings.js'
+
+/** The tree below `root`, with the control folder of the mount. */
+export function makeTree(
+  root: VirtualNode,
+  context: Pick<StoreContext, 'registry' | 'archives' | 'owner'>,
+  settings: OpenSettings,
+  totalBytes: number,
+): Tree {
+  context.registry.add(root)
+  const files = { status: settings.renderStatus, errors: () => settings.problems.render() }
+  const control = context.registry.intern(
+    CONTROL_DIR,
+    (id) => new ControlDir(id, root, context.registry, context.owner, files),
+  )
+  return new MountTree(root, control, context.registry, context.archives, () => ({ totalBytes, files: 0 }))
+}
+
+/** Archives whose problems go to log and errors. */
+export function archiveSet(settings: OpenSettings): ArchiveSet {
+  return new ArchiveSet((error, archive, name) => {
+    const context = { archive, ...(name === undefined ? {} : { name: escapeName(name) }) }
+    if (settings.problems.add(error, context)) {
+      settings.log.warn(error instanceof Error ? error.message : String(error), context)
+    }
+  })
+}
+
+/** Who owns what the store itself does not say an owner of. */
+export function processOwner(): Owner {
+  return { uid: process.getuid!(), gid: process.getgid!() }
+}

@@ -1,0 +1,39 @@
+import type { ChunkCache } from '../cache/chunk-cache.js'
+import type { Log } from '../errors/log.js'
+import type { MountSecrets } from '../keys/secrets.js'
+import type { ChunkLoader } from '../reader/chunk-loader.js'
+import type { Tree } from '../tree/tree.js'
+import type { ProblemLog } from './problem-log.js'
+
+export interface OpenSettings {
+  readonly cacheBytes: number
+  /** Decode threads. */
+  readonly decoders: number
+  /** Descriptor of the kernel's channel, for replies that decode threads write. */
+  readonly replyFd?: number
+  /** Keys of encrypted and signed snapshots. */
+  readonly secrets?: MountSecrets
+  /** Show what contradicts its manifest or signature, with a warning. */
+  readonly force?: boolean
+  readonly log: Log
+  readonly problems: ProblemLog
+  /** Text of `.pbsfs/status`. */
+  readonly renderStatus: () => Promise<string>
+}
+
+/** What is known of a source at this moment. */
+export interface SourceState {
+  readonly path: string
+  readonly kind: string
+  readonly state: 'ok' | 'stalled' | 'failed'
+  readonly message?: string
+}
+
+export interface OpenTree {
+  readonly tree: Tree
+  readonly cache: ChunkCache | undefined
+  readonly loader: ChunkLoader | undefined
+  sources(): readonly SourceState[]
+  /** Ends threads and gives files back. Idempotent. */
+  close(): Promise<void>
+}

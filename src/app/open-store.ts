@@ -1,0 +1,103 @@
+import { escapeName } from '../bytes/names.js'
+import { ChunkCache } from '../cache/chunk-cache.js'
+import { SourceError } from '../errors/errors.js'
+import { NO_SECRETS } from '../keys/secrets.js'
+import { ChunkLoader } from '../reader/chunk-loader.js'
+import type { StoreSource } from '../source/resolve-source.js'
+import { openStoreThread, type StoreThread } from '../source/store-thread.js'
+import { NodeRegistry } from '../tree/node-registry.js'
+import type { StoreContext } from '../tree/store-context.js'
+import { DecodePool } from '../workers/decode-pool.js'
+import { archiveSet, makeTree, processOwner } from './make-tree.js'
+import type { OpenSettings, OpenTree, SourceState } from './open-settings.js'
+import { selectRoot } from './select-root.js'
+import { SnapshotKeys } from './snapshot-keys.js'
+import { StoreStreams } from './stream-opener.js'
+
+/** A datastore, or a part of it, as a tree. */
+export async function openStore(source: StoreSource, settings: OpenSettings): Promise<OpenTree> {
+  const path = escapeName(Buffer.from(source.path))
+  if (source.maintenance !== undefined) {
+    throw new SourceError(source.maintenance, { path, operation: 'open' })
+  }
+  const descriptor = { kind: 'local' as const, path: source.path }
+  const cache = new ChunkCache(settings.cacheBytes)
+  const reply = settings.replyFd === undefined ? {} : { replyFd: settings.replyFd }
+  const pool = new DecodePool(settings.decoders, { memory: cache.memory, sources: [descriptor], ...reply })
+  let store: StoreThread | undefined
+  const stalls = new Map<string, string>()
+  try {
+    store = await openStoreThread(descriptor, {
+      onStall: ({ operation, path: item, seconds, recovered }) => {
+        const sentence = `${item}: no answer for ${Math.round(seconds)} s (${operation})`
+        if (recovered) stalls.delete(item)
+        else stalls.set(item, sentence)
+        settings.log.warn(recovered ? `${item}: answers again after ${Math.round(seconds)} s` : sentence, { operation })
+      },
+    })
+    const info = await store.describe()
+    for (const remark of info.remarks) settings.log.info(remark, { path })
+    const loader = new ChunkLoader(cache, pool)
+    const context = storeContext(store, loader, pool, settings)
+    const { root, known } = await selectRoot(source.selector, context)
+    const { remarks, s3Cache } = info
+    const opened = store
+    return {
+      tree: makeTree(root, context, settings, known),
+      cache,
+      loader,
+      sources: () => [sourceState(path, s3Cache ? 'S3 cache folder' : 'datastore', remarks, stalls, loader)],
+      close: async () => {
+        context.archives.close()
+        await Promise.all([pool.close(), opened.close()])
+      },
+    }
+  } catch (error) {
+    await Promise.all([pool.close(), store?.close()])
+    throw error
+  }
+}
+
+function sourceState(
+  path: string,
+  kind: string,
+  remarks: readonly string[],
+  stalls: ReadonlyMap<string, string>,
+  loader: ChunkLoader,
+): SourceState {
+  const oldest = loader.oldest()
+  const messages = [...stalls.values()]
+  if (oldest !== undefined && oldest.seconds >= STALL_SECONDS) {
+    messages.push(`chunk ${oldest.digest}: no answer for ${Math.round(oldest.seconds)} s`)
+  }
+  const message = [...messages, ...remarks].join('; ')
+  return { path, kind, state: messages.length > 0 ? 'stalled' : 'ok', ...(message === '' ? {} : { message }) }
+}
+
+/** A chunk that takes longer is said to be stalled. */
+const STALL_SECONDS = 30
+
+function storeContext(store: StoreThread, loader: ChunkLoader, pool: DecodePool, settings: OpenSettings): StoreContext {
+  const keys = new SnapshotKeys(store, {
+    secrets: settings.secrets ?? NO_SECRETS,
+    force: settings.force ?? false,
+    log: settings.log,
+    problems: settings.problems,
+    onKey: (added) => pool.addKey(added),
+  })
+  const readahead = settings.decoders + 1
+  return {
+    datastore: store,
+    opener: new StoreStreams(store, loader, keys, {
+      readahead,
+      ...(settings.replyFd === undefined ? {} : { replyFd: settings.replyFd }),
+    }),
+    registry: new NodeRegistry(),
+    archives: archiveSet(settings),
+    owner: processOwner(),
+    since: Math.floor(Date.now() / 1000),
+    report: (problem, place) => {
+      if (settings.problems.add(problem, { place })) settings.log.warn(problem.message, { place, ...problem.fields })
+    },
+  }
+}
