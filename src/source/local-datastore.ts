@@ -87,8 +87,13 @@ export class LocalDatastore implements Datastore {
   async listNamespaces(ns: Namespace): Promise<Listing<string>> {
     const parent = namespacePath(ns)
     if (ns.length >= MAX_NAMESPACE_DEPTH) return { entries: [], skipped: [] }
+    requireFolders(this.#base, parent)
     const folder = within(parent, 'ns')
-    if (!this.#isFolder(parent, folder)) return { entries: [], skipped: [] }
+    const stats = statEntry(joinPath(this.#base, folder))
+    if (stats === undefined || !stats.isDirectory()) {
+      this.#requireStore()
+      return { entries: [], skipped: stats === undefined ? [] : [notAFolder(folder, stats)] }
+    }
     const { names, skipped } = listFolders(this.#base, folder, (name) => {
       if (!isSafeId(name)) return 'not a namespace name'
       return [...ns, name].join('/').length > MAX_NAMESPACE_LENGTH ? 'namespace path too long' : true
@@ -100,19 +105,20 @@ export class LocalDatastore implements Datastore {
     const parent = namespacePath(ns)
     requireFolders(this.#base, parent)
     const entries: GroupRef[] = []
-    const skipped = []
+    const skipped: Skipped[] = []
     for (const type of BACKUP_TYPES) {
       const folder = within(parent, type)
       const stats = statEntry(joinPath(this.#base, folder))
       if (stats === undefined) continue
       if (!stats.isDirectory()) {
-        skipped.push({ path: folder, reason: stats.isSymbolicLink() ? 'a symbolic link' : 'not a directory' })
+        skipped.push(notAFolder(folder, stats))
         continue
       }
       const found = listFolders(this.#base, folder, (name) => (isSafeId(name) ? true : 'not a backup id'))
       for (const id of [...found.names].sort(compareIds)) entries.push({ ns, type, id })
       skipped.push(...found.skipped)
     }
+    if (entries.length === 0) this.#requireStore()
     return { entries, skipped }
   }
 
@@ -213,13 +219,10 @@ export class LocalDatastore implements Datastore {
     // Nothing stays open between calls.
   }
 
-  #isFolder(parent: string, folder: string): boolean {
-    requireFolders(this.#base, parent)
-    const path = joinPath(this.#base, folder)
-    const stats = statEntry(path)
-    if (stats === undefined) return false
-    if (!stats.isDirectory()) requireFolders(this.#base, folder)
-    return true
+  /** Where the disk of the store was unmounted there is a folder still: it must not look like an empty store. */
+  #requireStore(): void {
+    const folder = joinPath(this.#base, CHUNK_FOLDER)
+    if (statEntry(folder) === undefined) throw sourceError('no longer there (unmounted or moved?)', 'list', folder, 'ENOENT')
   }
 
   /** undefined unless there is a regular file. */
@@ -243,6 +246,10 @@ export class LocalDatastore implements Datastore {
     if (statEntry(path) === undefined) return undefined
     return readRegularFile(path, maxBytes).bytes
   }
+}
+
+function notAFolder(path: string, stats: Stats): Skipped {
+  return { path, reason: stats.isSymbolicLink() ? 'a symbolic link' : 'not a directory' }
 }
 
 function stampOf(stats: Stats): FileStamp {

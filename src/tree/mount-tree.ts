@@ -47,9 +47,18 @@ export class MountTree implements Tree {
       return archive.lookup(offsetOf(parent), name)
     }
     const node = this.#virtual(parent)
-    const found = node.lookup(name)
-    if (node !== this.#root || keyOf(name) !== this.#control.path) return found
-    return Promise.resolve(found).then((entry) => entry ?? this.#control.entry())
+    return node === this.#root && keyOf(name) === this.#control.path ? this.#lookupControl(name) : node.lookup(name)
+  }
+
+  /** An entry of that name in the root wins. What tells what is wrong is there when the root cannot be read, too. */
+  async #lookupControl(name: Uint8Array): Promise<Entry> {
+    let found: Entry | undefined
+    try {
+      found = await this.#root.lookup(name)
+    } catch {
+      // Whoever lists the root is told.
+    }
+    return found ?? this.#control.entry()
   }
 
   negativeTtl(parent: NodeId): number {

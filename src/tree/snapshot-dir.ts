@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { archivesOf, findArchive, type Archive } from '../source/archives.js'
-import { NodeError } from '../errors/errors.js'
+import { FormatError, NodeError } from '../errors/errors.js'
 import type { SnapshotManifest, SnapshotRef } from '../source/datastore.js'
 import { CLIENT_LOG_NAME, MANIFEST_NAME } from '../source/names.js'
 import { parseSnapshotTime } from '../source/snapshot-time.js'
@@ -62,6 +62,9 @@ export class SnapshotDir extends LiveDir {
     if (info === undefined) throw new NodeError('ENOENT', `${this.path}: the snapshot is gone`)
     if (this.#seen?.stamp.identity !== info.stamp.identity) {
       this.#seen = await this.#context.datastore.readManifest(this.#snapshot)
+      for (const warning of this.#seen.warnings) {
+        this.#context.report(new FormatError(`${this.path}: ${warning}`, { stream: this.path }), this.path)
+      }
     }
     return { ...this.#seen, protected: info.protected }
   }
@@ -75,7 +78,7 @@ export class SnapshotDir extends LiveDir {
     const [seen, { owner }] = await Promise.all([this.#look(), datastore.groupInfo(this.#snapshot.group)])
     const { manifest, protected: isProtected } = seen
     const { signature, needs, refusal } = await opener.trust(this.#snapshot, seen)
-    const problems = [...(refusal === undefined ? [] : [refusal.message]), ...manifest.problems]
+    const problems = [...(refusal === undefined ? [] : [refusal.message]), ...manifest.problems, ...seen.warnings]
     const modes = manifest.files.map((file) => file.cryptMode)
     const texts: [string, string | undefined][] = [
       [XATTR.owner, owner],

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { cpSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { decodeBlobFile } from '#src/blob/decode.js'
@@ -217,3 +217,52 @@ describeWith({ fuse: true, programs: { getfattr: 'attr' } }, 'what the server ch
     expect(await xattr(snapshot(), 'user.pbs.owner')).toBe('anna@pbs')
   })
 })
+
+describeWith({ fuse: true }, 'a store that is not all there', () => {
+  const errors = () => readFileSync(inMount('.pbsfs/errors'), 'utf8')
+
+  it('is an error, not an empty folder, when it was unmounted; .pbsfs says so; it comes back', async () => {
+    renameSync(store, `${store}-gone`)
+    mkdirSync(store)
+    await soon(() => !canList(mounted), 'the root cannot be listed')
+    expect(canList(inMount('host'))).toBe(false)
+    expect(errors()).toContain(`${store}/.chunks: no longer there (unmounted or moved?)`)
+    rmSync(store, { recursive: true })
+    renameSync(`${store}-gone`, store)
+    await soon(() => canList(mounted) && readdirSync(mounted).includes('host'), 'the store is back')
+  })
+
+  it('loses what is a symbolic link and nothing else, and names it', async () => {
+    rmSync(inStore('ns'), { recursive: true })
+    symlinkSync('/etc', inStore('ns'))
+    symlinkSync('/etc', inStore('host/linked'))
+    mkdirSync(inStore('host/\x1b[31m'))
+    await soon(() => canList(mounted) && !readdirSync(mounted).includes('ns'), 'ns is not shown')
+    expect(readdirSync(mounted)).toEqual(['host', 'vm'])
+    expect(readdirSync(inMount('host'))).toEqual(['secret', 'web'])
+    expect(errors()).toContain('ns: not shown: a symbolic link')
+    expect(errors()).toContain('host/linked: not shown: a symbolic link')
+    expect(errors()).toContain('host/\\x1b[31m: not shown: not a backup id')
+    const count = errors().split('\n').length
+    await new Promise((resolve) => setTimeout(resolve, 600))
+    readdirSync(mounted)
+    expect(errors().split('\n')).toHaveLength(count)
+  })
+
+  it('says that a manifest is that of another snapshot', async () => {
+    replaceFile(inStore('host/web', OLD, 'index.json.blob'), readFileSync(inStore('host/web/2026-01-03T00:00:00Z/index.json.blob')))
+    await soon(() => {
+      readdirSync(inMount('host/web', OLD))
+      return errors().includes(`the folder is ${OLD}`)
+    }, 'the warning')
+  })
+})
+
+function canList(folder: string): boolean {
+  try {
+    readdirSync(folder)
+    return true
+  } catch {
+    return false
+  }
+}

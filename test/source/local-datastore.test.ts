@@ -108,6 +108,19 @@ describe('listing', () => {
     expect(warnings).toHaveLength(2)
   })
 
+  it('is not empty when it is gone', async () => {
+    expect(await store.listNamespaces([])).toEqual({ entries: [], skipped: [] })
+    expect(await store.listGroups([])).toEqual({ entries: [], skipped: [] })
+    // What is left where a disk was unmounted: its folder.
+    rmSync(writer.path, { recursive: true })
+    mkdirSync(writer.path)
+    for (const action of [() => store.listNamespaces([]), () => store.listGroups([])]) {
+      const error = await errorOf(action)
+      expect(error.message).toContain('unmounted or moved?')
+      expect(error.fields).toMatchObject({ operation: 'list', code: 'ENOENT' })
+    }
+  })
+
   it('leads nowhere out of the store', async () => {
     const outside = new DatastoreWriter(join(dir, 'outside'))
     const snapshot = outside.snapshot(web, T1)
@@ -125,6 +138,7 @@ describe('listing', () => {
       { path: 'host/web', reason: 'a symbolic link' },
       { path: 'vm', reason: 'a symbolic link' },
     ])
+    expect(await store.listNamespaces([])).toEqual({ entries: [], skipped: [{ path: 'ns', reason: 'a symbolic link' }] })
     const linked: GroupRef = { ns: [], type: 'host', id: 'linked' }
     expect(await store.listSnapshots(linked)).toMatchObject({ entries: [], skipped: [{ reason: 'a symbolic link' }] })
     for (const action of [
@@ -134,7 +148,6 @@ describe('listing', () => {
       () => store.readManifest({ group: linked, time: T1 }),
       () => store.readFile({ group: web, time: T1 }, 'secret.conf.blob', 1000),
       () => store.readFile({ group: linked, time: T1 }, 'secret.conf.blob', 1000),
-      () => store.listNamespaces([]),
       () => store.listGroups(['n']),
       () => store.listSnapshots({ ns: ['n'], type: 'vm', id: '1' }),
     ]) {
