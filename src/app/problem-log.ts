@@ -1,5 +1,5 @@
 import { isPbsfsError, type ErrorFields } from '../errors/errors.js'
-import { escapeName } from '../bytes/names.js'
+import { escapeText } from '../bytes/names.js'
 
 /** Different problems kept; the oldest goes when there are more. */
 const KEPT = 1000
@@ -43,8 +43,8 @@ export class ProblemLog {
   render(): string {
     return this.list()
       .map(({ time, message, fields, count }) => {
-        const details = Object.entries(fields).map(([name, value]) => `${name}=${escapeName(String(value))}`)
-        return `${time} ${count}x ${escapeName(message)}${details.length === 0 ? '' : ` (${details.join(', ')})`}\n`
+        const details = Object.entries(fields).map(([name, value]) => `${name}=${escapeText(String(value))}`)
+        return `${time} ${count}x ${escapeText(message)}${details.length === 0 ? '' : ` (${details.join(', ')})`}\n`
       })
       .join('')
   }

@@ -44,6 +44,11 @@ export function escapeName(name: Uint8Array | string): string {
   return out
 }
 
+/** The same for a sentence: backslashes stay, for the names in it were escaped where they were put in. */
+export function escapeText(text: string): string {
+  return text.split('\\').map(escapeName).join('\\')
+}
+
 /** Undoes `escapeName`: `\xNN` is a byte, everything else is UTF-8. */
 export function unescapeName(text: string): Buffer {
   const parts: Buffer[] = []

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs'
-import { escapeName } from '../bytes/names.js'
+import { escapeName, escapeText } from '../bytes/names.js'
 import { SourceError, type ErrorFields } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'
 import { LOG_LEVELS, type LogLevel } from './log-level.js'
@@ -83,11 +83,6 @@ export function formatLine(time: Date, level: LogLevel, message: string, fields:
     if (value !== undefined) line += ` ${name}=${quote(String(value))}`
   }
   return line
-}
-
-/** Backslashes stay: names in a field or message were escaped where they were put in. */
-function escapeText(text: string): string {
-  return text.split('\\').map(escapeName).join('\\')
 }
 
 function quote(value: string): string {
