@@ -41,6 +41,8 @@ export interface DriverParts {
 /** Waits for the start, opens the source, makes the tree and serves it, to the end. */
 export async function serveSession(port: SessionPort, openDriver: (parts: DriverParts) => Driver): Promise<void> {
   const serving = new ServedSession(port)
+  // A promise that nobody waited for is a bug, but no reason to take the mount from its users.
+  process.on('unhandledRejection', (reason) => serving.reportBug(reason))
   const start = await new Promise<SessionStart>((resolve) => {
     port.onMessage((message) => {
       if (message.type === 'start') resolve(message)
@@ -70,6 +72,11 @@ class ServedSession {
       (message: string, fields?: ErrorFields): void =>
         port.send({ type: 'log', level, message, ...(fields === undefined ? {} : { fields }) })
     this.#log = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  }
+
+  reportBug(reason: unknown): void {
+    const stack = reason instanceof Error ? reason.stack : undefined
+    this.#log.error('bug: a failure that nobody waited for', { error: String(reason), ...(stack === undefined ? {} : { stack }) })
   }
 
   handle(message: ToSession): void {
