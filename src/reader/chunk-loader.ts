@@ -30,6 +30,12 @@ export interface ChunkWaiter {
   answered?(): void
 }
 
+/** Somebody who keeps chunks in place while waiting for others. */
+export interface ChunkHolder {
+  /** The cache is full of what is held: copy what is needed and unpin it, or nobody gets on. */
+  letGo(): void
+}
+
 interface Load {
   readonly ref: ChunkRef
   readonly waiters: ChunkWaiter[]
@@ -52,6 +58,7 @@ export class ChunkLoader {
   readonly #loads = new Map<string, Load>()
   /** Loads that found no room in the cache, oldest first. */
   readonly #starved: Load[] = []
+  readonly #holders = new Set<ChunkHolder>()
   #hits = 0
   #misses = 0
 
@@ -69,13 +76,22 @@ export class ChunkLoader {
     return chunk
   }
 
-  /** Keeps a cached chunk in place until the returned function is called. */
+  /** Keeps a cached chunk in place until the returned function is called; see `addHolder`. */
   pin(ref: ChunkRef): () => void {
     const unpin = this.#cache.pin(ref.key)
     return () => {
       unpin()
       this.#feed()
     }
+  }
+
+  /** Who has pinned chunks and waits for another one must be known here, until it waits no more. */
+  addHolder(holder: ChunkHolder): void {
+    this.#holders.add(holder)
+  }
+
+  removeHolder(holder: ChunkHolder): void {
+    this.#holders.delete(holder)
   }
 
   /** Calls the waiter when the chunk is there; at once when it is cached. */
@@ -147,7 +163,7 @@ export class ChunkLoader {
 
   #start(load: Load): void {
     const { ref } = load
-    const memory = this.#cache.reserve(ref.length)
+    const memory = this.#reserve(load)
     if (memory === undefined) {
       if (load.waiters.length === 0) {
         this.#loads.delete(loadKey(ref))
@@ -177,6 +193,14 @@ export class ChunkLoader {
       finish: (result) => this.#finish(load, memory, result),
     }
     this.#pool.submit(load.work)
+  }
+
+  /** Room for the chunk. For one that somebody waits for, those who hold others while they wait let go of them. */
+  #reserve({ ref, waiters }: Load): ChunkMemory | undefined {
+    const memory = this.#cache.reserve(ref.length)
+    if (memory !== undefined || waiters.length === 0) return memory
+    for (const holder of [...this.#holders]) holder.letGo()
+    return this.#cache.reserve(ref.length)
   }
 
   #takeAnswers(load: Load, memory: ChunkMemory): Answer[] {

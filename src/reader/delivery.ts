@@ -3,7 +3,7 @@ import type { DirectReply } from '../bytes/read-at.js'
 import type { ChunkMemory } from '../cache/chunk-cache.js'
 import { withFields } from '../errors/errors.js'
 import type { Answer } from '../workers/messages.js'
-import type { ChunkLoader, ChunkRef, ChunkWaiter } from './chunk-loader.js'
+import type { ChunkHolder, ChunkLoader, ChunkRef, ChunkWaiter } from './chunk-loader.js'
 import { zeroViews } from './zeros.js'
 
 /** Bytes `[from, to)` of a chunk; a part without chunk is zeros. `offset`: in the stream, for messages. */
@@ -18,7 +18,7 @@ export interface DeliveryPart {
  * One reply on its way: waits until every chunk it needs is in the cache, then goes out in one
  * write. A reply that lacks a single chunk is sent by the thread that decodes it.
  */
-export class Delivery {
+export class Delivery implements ChunkHolder {
   readonly #name: string
   readonly #fd: number
   readonly #loader: ChunkLoader
@@ -26,6 +26,10 @@ export class Delivery {
   readonly #reply: DirectReply
   readonly #chunks: (ChunkMemory | undefined)[]
   readonly #unpins: (() => void)[] = []
+  /** Parts of chunks that were let go. */
+  readonly #copies: (Uint8Array | undefined)[]
+  /** A thread reads the chunks that are held. */
+  #answering = false
   #missing = 0
   #ended = false
 
@@ -36,6 +40,7 @@ export class Delivery {
     this.#parts = parts
     this.#reply = reply
     this.#chunks = new Array<ChunkMemory | undefined>(parts.length)
+    this.#copies = new Array<Uint8Array | undefined>(parts.length)
   }
 
   start(): void {
@@ -52,12 +57,24 @@ export class Delivery {
       return
     }
     this.#missing = missing.length
-    if (missing.length === 0) this.#send()
+    if (missing.length === 0) return this.#send()
+    this.#loader.addHolder(this)
     for (const i of missing) {
       if (this.#ended) return
       const part = this.#parts[i]!
       this.#loader.request(part.ref!, 'demand', this.#waiter(i, part, part.ref!))
     }
+  }
+
+  letGo(): void {
+    if (this.#answering || this.#ended) return
+    this.#parts.forEach(({ from, to }, i) => {
+      const chunk = this.#chunks[i]
+      if (chunk === undefined) return
+      this.#copies[i] = new Uint8Array(chunk.bytes.subarray(from, to))
+      this.#chunks[i] = undefined
+    })
+    for (const unpin of this.#unpins.splice(0)) unpin()
   }
 
   #hold(i: number, ref: ChunkRef, chunk: ChunkMemory): void {
@@ -83,7 +100,9 @@ export class Delivery {
     const views: Uint8Array[] = [this.#reply.header]
     this.#parts.forEach((part, i) => {
       const chunk = this.#chunks[i]
-      if (chunk === undefined) views.push(...zeroViews(part.to - part.from))
+      const copy = this.#copies[i]
+      if (copy !== undefined) views.push(copy)
+      else if (chunk === undefined) views.push(...zeroViews(part.to - part.from))
       else views.push(chunk.bytes.subarray(part.from, part.to))
     })
     try {
@@ -103,6 +122,7 @@ export class Delivery {
       if (chunk === undefined) return undefined
       ranges.push(chunk.offset + part.from, part.to - part.from)
     }
+    this.#answering = true
     return { header: this.#reply.header, ranges }
   }
 
@@ -113,6 +133,7 @@ export class Delivery {
   #end(report: () => void): void {
     if (this.#ended) return
     this.#ended = true
+    this.#loader.removeHolder(this)
     for (const unpin of this.#unpins) unpin()
     report()
   }

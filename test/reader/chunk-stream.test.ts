@@ -129,6 +129,38 @@ test('a cache of few chunks serves many readers at once', async () => {
   expect(rig.loader.stats()).toMatchObject({ loading: 0, starved: 0 })
 })
 
+test('replies that hold the whole cache while they wait for more all get through', async () => {
+  const path = join(folder, 'crowd')
+  const fd = openSync(path, 'a+')
+  rig = new ChunkRig({ cacheBytes: 4 * 65_536, threads: 2, replyFd: fd })
+  const plain = noise(40 * 65_536, 29)
+  const stream = rig.fixed(plain, 65_536, { replyFd: fd, readahead: 0 })
+  const length = 50_000
+  // Each lies across a border, the last ones across several.
+  const offsets = [...Array.from({ length: 30 }, (_, i) => (i + 1) * 65_536 - 25_000), 33 * 65_536 - 10]
+  const lengths = offsets.map((_, i) => (i < 30 ? length : 6 * 65_536))
+  const ends = offsets.map(
+    (offset, i) =>
+      new Promise((resolve) => {
+        const done = (): void => resolve('done')
+        stream.deliver!(offset, lengths[i]!, { header: Buffer.from(String(i).padStart(16)), done, send: resolve, fail: resolve })
+      }),
+  )
+  expect(new Set(await Promise.all(ends))).toEqual(new Set(['done']))
+  const written = readFileSync(path)
+  const seen = new Set<number>()
+  for (let at = 0; at < written.length; ) {
+    const i = Number(written.toString('latin1', at, at + 16))
+    const data = written.subarray(at + 16, at + 16 + lengths[i]!)
+    expect(data.equals(plain.subarray(offsets[i], offsets[i]! + lengths[i]!))).toBe(true)
+    seen.add(i)
+    at += 16 + lengths[i]!
+  }
+  expect(seen.size).toBe(offsets.length)
+  expect(rig.loader.stats()).toMatchObject({ loading: 0, starved: 0 })
+  closeSync(fd)
+}, 20_000)
+
 test('a chunk larger than the cache is refused by name instead of waited for', async () => {
   rig = new ChunkRig({ cacheBytes: 65_536 })
   const stream = rig.dynamic([noise(100_000)])
