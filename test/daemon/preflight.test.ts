@@ -6,6 +6,7 @@ import { requireFuseDevice, requireFusermount } from '#src/daemon/require-fuse.j
 import { MountError, UsageError } from '#src/errors/errors.js'
 import { silentLog } from '#src/errors/log.js'
 import { FakeMountTable } from '../support/fake-mount-table.js'
+import { NOBODY } from '../support/mount-rig.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 
 const folder = realpathSync(temporaryFolder())
@@ -120,11 +121,18 @@ describe('what FUSE needs', () => {
     expect(() => requireFuseDevice('/dev/fuse-missing')).toThrow('/dev/fuse-missing is not there')
   })
 
-  test.skipIf(process.geteuid!() === 0)('the device may be used (skipped as root, who may everything)', () => {
+  test('the device may be used', () => {
     const device = join(folder, 'device')
     writeFileSync(device, '')
     chmodSync(device, 0)
-    expect(() => requireFuseDevice(device)).toThrow('may not be used by this user')
+    // Root may everything: it becomes somebody else for a moment.
+    const isRoot = process.geteuid!() === 0
+    if (isRoot) process.seteuid!(NOBODY)
+    try {
+      expect(() => requireFuseDevice(device)).toThrow('may not be used by this user')
+    } finally {
+      if (isRoot) process.seteuid!(0)
+    }
   })
 
   test('the helper of ordinary users, somewhere in PATH', () => {

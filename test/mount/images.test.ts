@@ -6,7 +6,7 @@ import { DatastoreWriter } from '../support/datastore-writer.js'
 import { DiskWriter } from '../support/disk-writer.js'
 import { goldenDir } from '../support/golden.js'
 import { MountRig, NOBODY, type Mounted } from '../support/mount-rig.js'
-import { describeWith, findMissing, findProgram } from '../support/needs.js'
+import { describeWith, findProgram, skipWithout } from '../support/needs.js'
 import { runOk, runProgram, sh } from '../support/run-program.js'
 
 const golden = goldenDir() ?? ''
@@ -66,7 +66,7 @@ describeWith({ fuse: true, root: true, golden: true, programs: { losetup: 'mount
 
   const generations = [1, 2, 3].flatMap((generation) => FILE_SYSTEMS.map((row) => [generation, ...row] as const))
   it.each(generations)('generation %i: %s/%s mounts', async (generation, image, file, type, name) => {
-    if (!kernelKnows(type)) return void process.stderr.write(`skipped: this kernel has no ${type}\n`)
+    if (!kernelKnows(type)) return void process.stderr.write(`not looked at: this kernel has no ${type}\n`)
     const path = at(generation, `${image}.parts`, file)
     await runOk('mount', ['-t', type, '-o', 'loop,ro', path, rig.at('inside')])
     try {
@@ -108,9 +108,8 @@ describeWith({ fuse: true, root: true, golden: true, programs: { losetup: 'mount
     }
   })
 
-  it('qemu-img sees the holes, and a converted copy is equal', async () => {
-    const missing = findMissing({ programs: { 'qemu-img': 'qemu-utils' } })
-    if (missing.length > 0) return void process.stderr.write(`skipped: ${missing.join('; ')}\n`)
+  it('qemu-img sees the holes, and a converted copy is equal', async (context) => {
+    skipWithout({ programs: { 'qemu-img': 'qemu-utils' } }, context)
     const image = at(1, 'drive-scsi3.img')
     const map = JSON.parse(await runOk('qemu-img', ['map', '-f', 'raw', '--output=json', image])) as { start: number; data: boolean }[]
     expect(map.filter(({ data }) => data).map(({ start }) => start)).toEqual([0, 4_999_610_368, 15_032_385_536])
@@ -198,12 +197,12 @@ describeWith({ fuse: true, root: true, programs: { losetup: 'mount', getfattr: '
   }
 
   const inUseTypes = [
-    ['ext4', 'mkfs.ext4 -q -L busy', 64, 'noload'],
-    ['xfs', 'mkfs.xfs -q -L busy', 320, 'norecovery,nouuid'],
+    ['ext4', 'e2fsprogs', 'mkfs.ext4 -q -L busy', 64, 'noload'],
+    ['xfs', 'xfsprogs', 'mkfs.xfs -q -L busy', 320, 'norecovery,nouuid'],
   ] as const
-  it.each(inUseTypes)('%s that was in use: the hint mounts it', async (type, make, sizeMiB, options) => {
-    const missing = [...findMissing({ programs: { [make.split(' ')[0]!]: `${type}progs` } }), ...(kernelKnows(type) ? [] : [`this kernel has no ${type}`])]
-    if (missing.length > 0) return void process.stderr.write(`skipped: ${missing.join('; ')}\n`)
+  it.for(inUseTypes)('%s that was in use: the hint mounts it', async ([type, debian, make, sizeMiB, options], context) => {
+    skipWithout({ programs: { [make.split(' ')[0]!]: debian } }, context)
+    if (!kernelKnows(type)) return void process.stderr.write(`not looked at: this kernel has no ${type}\n`)
     const { path } = await backUp({ disk: await inUse(make, sizeMiB) })
     const file = join(path, `disk.img.parts/disk-busy.${type}`)
     const hint = await sh(`getfattr --absolute-names --only-values -n user.pbs.hint '${file}'`)
@@ -214,9 +213,9 @@ describeWith({ fuse: true, root: true, programs: { losetup: 'mount', getfattr: '
     await runOk('umount', [rig.at('there')])
   })
 
-  it('btrfs', async () => {
-    const missing = [...findMissing({ programs: { 'mkfs.btrfs': 'btrfs-progs' } }), ...(kernelKnows('btrfs') ? [] : ['this kernel has no btrfs'])]
-    if (missing.length > 0) return void process.stderr.write(`skipped: ${missing.join('; ')}\n`)
+  it('btrfs', async (context) => {
+    skipWithout({ programs: { 'mkfs.btrfs': 'btrfs-progs' } }, context)
+    if (!kernelKnows('btrfs')) return void process.stderr.write('not looked at: this kernel has no btrfs\n')
     await sh(`rm -f ${rig.at('disk')} && truncate -s 128M ${rig.at('disk')} && mkfs.btrfs -q -L bee ${rig.at('disk')} && mount -o loop ${rig.at('disk')} ${rig.at('there')}`)
     await sh(`echo hello > ${rig.at('there')}/a; umount ${rig.at('there')}`)
     const { path } = await backUp({ disk: readFileSync(rig.at('disk')) })

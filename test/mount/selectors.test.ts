@@ -118,7 +118,7 @@ describeWith({ fuse: true }, 'SOURCE that cannot be mounted', () => {
     ['STORE::host/web/latest/root.pxar:etc/hosts/x', 4, /etc\/hosts: not a directory/],
     ['STORE::host/web/latest/root.pxar:../x', 2, /".." cannot be a name/],
     ['STORE::vm/100/latest/drive-scsi0.img:x', 4, /is a file, there is nothing inside/],
-    ['STORE::host/secret/latest/home.pxar', 5, /encrypted, and no key was given/],
+    ['STORE::host/secret/latest/home.pxar', 5, /needs key .*; given: none\n.*--keyfile/],
     ['STORE/host/web/owner', 2, /found "owner"/],
     ['FILE/x.ppxar', 2, /payload half/],
     ['FILE/x.mpxar', 4, /x\.ppxar.*--payload-input/s],

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, it } from 'vitest'
+import { describe, it, type TestContext } from 'vitest'
 import { goldenDir, repoDir } from './golden.js'
 
 /** What a group of tests cannot do without. */
@@ -69,6 +69,18 @@ export function describeWith(needs: Needs, name: string, body: () => void): void
     process.stderr.write(`skipped: ${name}: ${missing.join('; ')}\n`)
     describe.skip(`${name} [${missing.join('; ')}]`, body)
   }
+}
+
+/**
+ * The same for one test among others: ends it as skipped, named on the terminal, when something is
+ * missing; where nothing may be skipped it fails.
+ */
+export function skipWithout(needs: Needs, context: Pick<TestContext, 'skip' | 'task'>): void {
+  const missing = findMissing(needs)
+  if (missing.length === 0) return
+  if (NO_SKIP) throw new Error(missing.join('; '))
+  process.stderr.write(`skipped: ${context.task.name}: ${missing.join('; ')}\n`)
+  context.skip(missing.join('; '))
 }
 
 function missingForFuse(isRoot: boolean): string[] {

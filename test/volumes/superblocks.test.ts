@@ -9,7 +9,7 @@ import type { FileSystem } from '#src/volumes/superblocks/file-system.js'
 import { probeFileSystem } from '#src/volumes/superblocks/probe.js'
 import { DiskWriter, lvmId, vgText } from '../support/disk-writer.js'
 import { MemoryStream } from '../support/memory-stream.js'
-import { findMissing } from '../support/needs.js'
+import { skipWithout } from '../support/needs.js'
 import { runOk, runProgram } from '../support/run-program.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 
@@ -66,12 +66,8 @@ const made: Made[] = [
 ]
 
 describe('what the tools make is what blkid says it is', () => {
-  test.each(made)('$command $args', async ({ command, package: debian, sizeMiB, args, type, extension }) => {
-    const missing = findMissing({ programs: { [command]: debian, blkid: 'util-linux' } })
-    if (missing.length > 0) {
-      process.stderr.write(`skipped: ${missing.join('; ')}\n`)
-      return
-    }
+  test.for(made)('$command $args', async ({ command, package: debian, sizeMiB, args, type, extension }, context) => {
+    skipWithout({ programs: { [command]: debian, blkid: 'util-linux' } }, context)
     const path = join(folder, 'disk')
     const fd = openSync(path, 'w')
     ftruncateSync(fd, sizeMiB * MiB)
@@ -88,9 +84,8 @@ describe('what the tools make is what blkid says it is', () => {
     expect(Buffer.from(found.label ?? []).toString('latin1')).toBe(label ?? '')
   })
 
-  test('the journal of an ext4 that was in use', async () => {
-    const missing = findMissing({ programs: { 'mkfs.ext4': 'e2fsprogs', debugfs: 'e2fsprogs' } })
-    if (missing.length > 0) return void process.stderr.write(`skipped: ${missing.join('; ')}\n`)
+  test('the journal of an ext4 that was in use', async (context) => {
+    skipWithout({ programs: { 'mkfs.ext4': 'e2fsprogs', debugfs: 'e2fsprogs' } }, context)
     const path = join(folder, 'dirty')
     await runOk('mkfs.ext4', ['-q', path, '16M'])
     expect((await probeFileSystem(wholeOf(new FileStream(path))))!.hint).toBeUndefined()
