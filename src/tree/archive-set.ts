@@ -11,6 +11,12 @@ import type { MaybePromise, NodeId } from './tree.js'
 /** Archives kept open although the kernel holds nothing of them. */
 const IDLE_ARCHIVES = 16
 
+/**
+ * Whoever enters an archive refers to nothing in it before the answer is out: it stays open for
+ * longer than an answer takes that still matters to somebody.
+ */
+const GRACE_MS = 60_000
+
 /** An archive that can be opened. */
 export interface ArchiveSpec {
   /** What it is: its place and its contents. The same key is the same archive. */
@@ -28,19 +34,24 @@ interface Slot {
   nodes: ArchiveNodes | undefined
   opening: Promise<ArchiveNodes> | undefined
   lastUse: number
+  /** When it was entered last, in ms. */
+  entered: number
 }
 
 /** The archives of a mount: gives each its number and opens it when it is first entered. */
 export class ArchiveSet implements ArchiveTable {
   readonly tables = new DirTables()
   readonly #report: ProblemReport
+  readonly #now: () => number
   readonly #byKey = new Map<string, Slot>()
   readonly #byNumber = new Map<number, Slot>()
   #next = 1
   #uses = 0
 
-  constructor(report: ProblemReport) {
+  /** `now`: a clock in milliseconds. */
+  constructor(report: ProblemReport, now: () => number = () => performance.now()) {
     this.#report = report
+    this.#now = now
   }
 
   /**
@@ -54,7 +65,7 @@ export class ArchiveSet implements ArchiveTable {
         stream: name,
       })
     }
-    const slot: Slot = { number: this.#next++, root, nodes: undefined, opening: undefined, lastUse: 0 }
+    const slot: Slot = { number: this.#next++, root, nodes: undefined, opening: undefined, lastUse: 0, entered: 0 }
     this.#byKey.set(key, slot)
     this.#byNumber.set(slot.number, slot)
   }
@@ -63,6 +74,7 @@ export class ArchiveSet implements ArchiveTable {
     this.register(spec.key, spec.name, root)
     const slot = this.#byKey.get(spec.key)!
     slot.lastUse = ++this.#uses
+    slot.entered = this.#now()
     if (slot.nodes !== undefined) return slot.nodes
     slot.opening ??= this.#open(spec, slot).finally(() => {
       slot.opening = undefined
@@ -101,13 +113,15 @@ export class ArchiveSet implements ArchiveTable {
       (error) => this.#report(error, spec.name),
     )
     slot.nodes = new ArchiveNodes(spec.name, slot.number, pxar, links, this.tables, this.#report)
-    this.#closeIdle(slot)
+    slot.entered = this.#now()
+    this.#closeIdle()
     return slot.nodes
   }
 
-  #closeIdle(opened: Slot): void {
+  #closeIdle(): void {
+    const before = this.#now() - GRACE_MS
     const idle = [...this.#byNumber.values()].filter(
-      (slot) => slot !== opened && slot.nodes !== undefined && slot.nodes.references === 0,
+      (slot) => slot.nodes !== undefined && slot.nodes.references === 0 && slot.entered < before,
     )
     idle.sort((a, b) => b.lastUse - a.lastUse)
     for (const slot of idle.slice(IDLE_ARCHIVES)) {
