@@ -13,10 +13,10 @@ import { parseStartReport, REPORT_FD, type StartReport } from './start-protocol.
 export const daemonScript = fileURLToPath(new URL('./daemon-main.js', import.meta.url))
 
 /**
- * Threads for file access of the whole process: the pool is fixed before the first module loads,
- * so only the starter can set it.
+ * What the runtime reads before the first line of ours runs. Each thread that allocates would
+ * otherwise get an arena of its own, and keep there what it once used.
  */
-const POOL_THREADS = 8
+const DAEMON_ENV = { UV_THREADPOOL_SIZE: '8', MALLOC_ARENA_MAX: '2' }
 
 /** What a daemon that died before its report leaves behind, for the error. */
 const MAX_LOG_TAIL = 2_000
@@ -54,7 +54,7 @@ export function startDaemon(script: string = daemonScript, channel?: number): Wa
     detached: true,
     cwd: '/',
     stdio: ['pipe', 'ignore', log?.fd ?? 'ignore', 'pipe', ...(channel === undefined ? [] : [channel])],
-    env: { ...withoutSecrets(process.env), UV_THREADPOOL_SIZE: process.env['UV_THREADPOOL_SIZE'] ?? String(POOL_THREADS) },
+    env: { ...DAEMON_ENV, ...withoutSecrets(process.env) },
   })
   if (log !== undefined) closeSync(log.fd)
   const failed = new Promise<never>((_, reject) => {

@@ -25,8 +25,11 @@ export interface SessionListeners {
 export const threadScript = new URL('./session-thread.js', import.meta.url)
 export const processScript = new URL('./session-process.js', import.meta.url)
 
+/** Enough for the garbage of a busy mount; the default is three times as much. */
+const SESSION_YOUNG_MB = 16
+
 export function openThread(script: URL, listeners: SessionListeners): SessionChannel {
-  const worker = new Worker(script, { name: 'pbsfs-session' })
+  const worker = new Worker(script, { name: 'pbsfs-session', resourceLimits: { maxYoungGenerationSizeMb: SESSION_YOUNG_MB } })
   worker.on('message', (message: FromSession) => listeners.onMessage(message))
   worker.on('messageerror', (error) => listeners.onError(error))
   worker.on('error', (error) => listeners.onError(error))

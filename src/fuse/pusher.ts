@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads'
+import { SMALL_HEAP } from '../bytes/limits.js'
 import type { SharedRange } from '../bytes/read-at.js'
 import type { Log } from '../errors/log.js'
 import type { NodeId, StoredFile, Tree } from '../tree/tree.js'
@@ -35,7 +36,11 @@ export class Pusher {
   constructor(tree: Tree, setup: PusherSetup, log: Log) {
     this.#tree = tree
     this.#log = log
-    this.#worker = new Worker(new URL('./push-thread.js', import.meta.url), { workerData: setup, name: 'pbsfs-push' })
+    this.#worker = new Worker(new URL('./push-thread.js', import.meta.url), {
+      workerData: setup,
+      name: 'pbsfs-push',
+      resourceLimits: SMALL_HEAP,
+    })
     this.#worker.unref()
     this.#worker.on('message', (done: PushedBatch) => this.#finish(done))
     this.#worker.on('error', (error) => this.#fail(error))

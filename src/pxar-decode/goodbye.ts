@@ -28,8 +28,6 @@ export interface SortedRows {
   readonly fileOfs: Float64Array
   /** Extent from the FILENAME header on; -1 above 2^53-1. */
   readonly extents: Float64Array
-  /** Low and high half of each. */
-  readonly hashes: Int32Array
 }
 
 /** Read along with a tail row: most tables fit. */
@@ -103,7 +101,6 @@ export async function readRows(
   const { meta } = layout
   const places = new Float64Array(span.count)
   const extents = new Float64Array(span.count)
-  const hashes = new Int32Array(span.count * 2)
   let count = 0
   let pos = span.start + HEADER_SIZE
   const last = span.end - ROW_SIZE
@@ -122,15 +119,13 @@ export async function readRows(
       }
       places[count] = span.start - distance
       extents[count] = peekSize(view, at + ROW_AT.extent)
-      hashes[count * 2] = view.getInt32(at + ROW_AT.hash, true)
-      hashes[count * 2 + 1] = view.getInt32(at + ROW_AT.hash + 4, true)
       count++
     }
     pos += length
     skip = 0
     await slice.pause()
   } while (pos < last)
-  return sortRows(places.subarray(0, count), extents, hashes, meta.name, problems, slice)
+  return sortRows(places.subarray(0, count), extents, meta.name, problems, slice)
 }
 
 function checkHeader(view: DataView, span: TableSpan, stream: string): void {
@@ -144,7 +139,6 @@ function checkHeader(view: DataView, span: TableSpan, stream: string): void {
 async function sortRows(
   places: Float64Array,
   extents: Float64Array,
-  hashes: Int32Array,
   stream: string,
   problems: ProblemList,
   slice: TimeSlice,
@@ -152,7 +146,6 @@ async function sortRows(
   // Sorting numbers alone is several times faster than sorting indices by comparison.
   const fileOfs = places.slice().sort()
   const sortedExtents = new Float64Array(places.length).fill(UNUSED)
-  const sortedHashes = new Int32Array(places.length * 2)
   const first = fileOfs[0] ?? 0
   const scale = (places.length - 1) / Math.max(1, (fileOfs[places.length - 1] ?? 0) - first)
   for (let row = 0; row < places.length; row++) {
@@ -164,8 +157,6 @@ async function sortRows(
       continue
     }
     sortedExtents[at] = extents[row]!
-    sortedHashes[at * 2] = hashes[row * 2]!
-    sortedHashes[at * 2 + 1] = hashes[row * 2 + 1]!
   }
   let count = 0
   for (let i = 0; i < fileOfs.length; i++) {
@@ -173,12 +164,10 @@ async function sortRows(
     if (count < i) {
       fileOfs[count] = fileOfs[i]!
       sortedExtents[count] = sortedExtents[i]!
-      sortedHashes[count * 2] = sortedHashes[i * 2]!
-      sortedHashes[count * 2 + 1] = sortedHashes[i * 2 + 1]!
     }
     count++
   }
-  return { count, fileOfs, extents: sortedExtents, hashes: sortedHashes }
+  return { count, fileOfs, extents: sortedExtents }
 }
 
 /** First index of `value`, which is there. Entries are of similar size, so the guess is near. */

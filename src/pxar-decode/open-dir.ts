@@ -13,7 +13,6 @@ import {
 import { checkNesting, readRows, readTail, type SortedRows, type TableSpan } from './goodbye.js'
 import { readChild, readGrowing, readHead, type ArchiveLayout } from './layout.js'
 import { ProblemList } from './problems.js'
-import { hashName } from './siphash.js'
 import { TimeSlice } from './time-slice.js'
 
 const KiB = 1024
@@ -63,7 +62,6 @@ class DirReader {
   readonly #rows: SortedRows
   readonly #builder: DirBuilder
   readonly #record = createRecord()
-  readonly #hash = new Int32Array(2)
   /** Behind the last entry taken: no later entry may start before. */
   #cursor: number
   /** Entries that are hard links: index in the builder, own FILENAME, FILENAME of the target. */
@@ -196,17 +194,14 @@ class DirReader {
   }
 
   #accept(i: number, view: DataView, base: number): void {
-    const { fileOfs, hashes, extents } = this.#rows
+    const { fileOfs, extents } = this.#rows
     const stream = this.#meta.name
     const record = this.#record
     const start = fileOfs[i]!
     if (start < this.#cursor) throw damage(stream, start, ITEM_FILENAME, 'lies inside another entry', `from ${this.#cursor} on`, start)
     const length = record.nameEnd - record.nameStart
-    const at = this.#builder.stageName(view, record.nameStart - base, record.nameEnd - base)
-    hashName(this.#builder.names, at, at + length, this.#hash)
-    if (this.#hash[0] !== hashes[i * 2] || this.#hash[1] !== hashes[i * 2 + 1]) {
-      throw damage(stream, start, ITEM_FILENAME, 'the table has another hash for this name')
-    }
+    // Not compared with the hash in the row: names are found by their bytes, in lookup and listing alike.
+    this.#builder.stageName(view, record.nameStart - base, record.nameEnd - base)
     if (record.kind === KIND_DIR) {
       record.end = checkNesting(stream, start, record.itemEnd, extents[i]!, this.#span.start)
     } else if ((!this.#layout.split || record.kind !== KIND_FILE) && record.itemEnd !== start + extents[i]!) {

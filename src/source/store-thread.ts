@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads'
+import { SMALL_HEAP } from '../bytes/limits.js'
 import { escapeName } from '../bytes/names.js'
 import { AbortedError, fromPlainError, SourceError } from '../errors/errors.js'
 import type {
@@ -73,7 +74,11 @@ export class StoreThread implements Datastore {
     this.#stallMs = options.stallMs ?? DEFAULT_STALL_MS
     this.#onStall = options.onStall
     const workerData: StoreThreadData = { descriptor }
-    this.#worker = new Worker(new URL('./store-worker.js', import.meta.url), { workerData, name: 'pbsfs-store' })
+    this.#worker = new Worker(new URL('./store-worker.js', import.meta.url), {
+      workerData,
+      name: 'pbsfs-store',
+      resourceLimits: SMALL_HEAP,
+    })
     this.#worker.on('message', (reply: StoreReply) => this.#settle(reply))
     this.#worker.on('error', (error) => this.#end(error))
     this.#worker.on('exit', () => this.#end(new AbortedError('the thread that reads the datastore has ended')))

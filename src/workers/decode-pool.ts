@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads'
+import { SMALL_HEAP } from '../bytes/limits.js'
 import { fromPlainError, SourceError } from '../errors/errors.js'
 import type { DecodeRequest, DecodeResult, DecoderHello, DecoderKey, DecoderSetup, ToDecoder } from './messages.js'
 
@@ -100,7 +101,7 @@ export class DecodePool {
 
   #start(): void {
     const workerData: DecoderSetup = { ...this.#setup, keys: this.#keys }
-    const worker = new Worker(new URL('./decode-worker.js', import.meta.url), { workerData })
+    const worker = new Worker(new URL('./decode-worker.js', import.meta.url), { workerData, resourceLimits: SMALL_HEAP })
     const decoder: Decoder = { worker, inFlight: new Map(), ready: false }
     this.#decoders.add(decoder)
     worker.on('message', (message: DecodeResult | DecoderHello) => {
