@@ -173,9 +173,9 @@ export class MountRig {
 
   #records(): RuntimeRecord[] {
     const below = Buffer.from(`${this.folder}/`).toString('hex')
-    return runtimeFolders(this.#env)
-      .flatMap(readRecords)
-      .filter(({ mountpoint }) => mountpoint.startsWith(below))
+    const isRoot = (this.uid ?? process.geteuid?.()) === 0
+    const folder = isRoot ? '/run/pbsfs' : join(this.folder, 'run/pbsfs')
+    return readRecords(folder).filter(({ mountpoint }) => mountpoint.startsWith(below))
   }
 }
 
@@ -240,10 +240,6 @@ export function isRunning(pid: number): boolean {
   } catch {
     return false
   }
-}
-
-function runtimeFolders(env: NodeJS.ProcessEnv): string[] {
-  return ['/run/pbsfs', join(env['XDG_RUNTIME_DIR'] ?? '/nowhere', 'pbsfs')]
 }
 
 function readRecords(folder: string): RuntimeRecord[] {
