@@ -1,6 +1,6 @@
 import { accessSync, closeSync, constants, fstatSync, openSync, readlinkSync, statSync, type Stats } from 'node:fs'
 import { asBuffer, escapeName } from '../bytes/names.js'
-import { BusyError, MountError } from '../errors/errors.js'
+import { BusyError, MountError, SourceError } from '../errors/errors.js'
 import { mountByHelper, unmountByHelper } from './fusermount.js'
 import { cString, errnoName, libc } from './libc.js'
 import {
@@ -51,8 +51,8 @@ export async function mountFuse(request: MountRequest): Promise<Mounted> {
 }
 
 /**
- * Unmounts. BusyError when someone is inside and `lazy` is not set; MountError when nothing of
- * ours is there. With `lazy` the path is free at once and the mount ends with its last user.
+ * Unmounts. BusyError when someone is inside and `lazy` is not set; MountError when nothing is
+ * there, SourceError when it is another user's. With `lazy` the path is free at once and the mount ends with its last user.
  */
 export async function unmount(mountpoint: Uint8Array, how: { readonly lazy?: boolean } = {}): Promise<void> {
   const path = escapeName(mountpoint)
@@ -69,7 +69,9 @@ export async function unmount(mountpoint: Uint8Array, how: { readonly lazy?: boo
   const { code, stderr } = await unmountByHelper(mountpoint, lazy)
   if (code === 0) return
   if (/busy/i.test(stderr)) throw new BusyError(`${path} is in use.`, { path })
-  if (/not found|not mounted/i.test(stderr)) throw new MountError(`No mount of this user on ${path}.`, { path })
+  if (/not found|not mounted/i.test(stderr)) {
+    throw new SourceError(`No mount of this user on ${path}.`, { path, operation: 'unmount', remedy: 'Whoever mounted it, or root, can end it.' })
+  }
   throw new MountError(`Cannot unmount ${path}: ${stderr === '' ? `fusermount3 ended with ${code}` : stderr}.`, { path })
 }
 
