@@ -4,6 +4,7 @@ import { SourceError } from '../errors/errors.js'
 import { NO_SECRETS } from '../keys/secrets.js'
 import { ChunkLoader } from '../reader/chunk-loader.js'
 import type { StoreSource } from '../source/resolve-source.js'
+import type { StoreInfo } from '../source/datastore.js'
 import { openStoreThread, type StoreThread } from '../source/store-thread.js'
 import { NodeRegistry } from '../tree/node-registry.js'
 import type { StoreContext } from '../tree/store-context.js'
@@ -36,7 +37,8 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
       },
     })
     const info = await store.describe()
-    for (const remark of info.remarks) settings.log.info(remark, { path })
+    for (const remark of info.remarks) settings.log.warn(remark, { path })
+    if (info.unreadable !== undefined && settings.force !== true) throw unreadableStore(info, path)
     const loader = new ChunkLoader(cache, pool)
     const context = storeContext(store, loader, pool, settings)
     const { root, known } = await selectRoot(source.selector, context)
@@ -100,4 +102,13 @@ function storeContext(store: StoreThread, loader: ChunkLoader, pool: DecodePool,
       if (settings.problems.add(problem, { place })) settings.log.warn(problem.message, { place, ...problem.fields })
     },
   }
+}
+
+function unreadableStore({ remarks, unreadable }: StoreInfo, path: string): SourceError {
+  const why = remarks.at(-1)!
+  return new SourceError(`${why} To look at names and sizes all the same, use --force`, {
+    path,
+    operation: 'open',
+    ...(unreadable === undefined ? {} : { code: unreadable }),
+  })
 }

@@ -21,11 +21,16 @@ export class ProblemLog {
   add(error: unknown, context: ErrorFields = {}): boolean {
     const message = error instanceof Error ? error.message : String(error)
     const fields = defined({ ...context, ...(isPbsfsError(error) ? error.fields : {}) })
-    const key = JSON.stringify([message, fields])
+    const key = JSON.stringify([message, lasting(fields)])
     const known = this.#problems.get(key)
     this.#count++
     this.#problems.delete(key)
-    this.#problems.set(key, { time: new Date().toISOString(), message, fields, count: (known?.count ?? 0) + 1 })
+    this.#problems.set(key, {
+      time: new Date().toISOString(),
+      message,
+      fields: known?.fields ?? fields,
+      count: (known?.count ?? 0) + 1,
+    })
     if (this.#problems.size > KEPT) this.#problems.delete(this.#problems.keys().next().value!)
     return known === undefined
   }
@@ -53,4 +58,14 @@ export class ProblemLog {
 function defined(fields: ErrorFields): Record<string, string | number | boolean> {
   const kept = Object.entries(fields).filter(([, value]) => value !== undefined)
   return Object.fromEntries(kept) as Record<string, string | number | boolean>
+}
+
+/** Which request met the problem, and where in a file, is told by the first one and does not make another problem. */
+const PASSING = new Set(['node', 'unique', 'op', 'offset', 'length'])
+
+function lasting(fields: Problem['fields']): [string, unknown][] {
+  // A bad chunk is one problem, whatever lies in it.
+  const digest = fields['digest']
+  if (digest !== undefined) return [['digest', digest]]
+  return Object.entries(fields).filter(([name]) => !PASSING.has(name))
 }

@@ -1,5 +1,5 @@
 import { escapeName } from '../bytes/names.js'
-import { openControlSocket } from './control-socket.js'
+import { openControlSocket, type ControlSocket } from './control-socket.js'
 import type { DaemonLog } from './log.js'
 import type { MountConfig } from './mount-config.js'
 import { readProcessId } from './process-id.js'
@@ -36,9 +36,11 @@ export async function publishMount(mount: MountToPublish): Promise<PublishedMoun
   const id = readProcessId(process.pid)
   if (id === undefined) return undefined
   const started = new Date()
+  let socket: ControlSocket | undefined
   try {
     const folder = openRuntimeFolder()
-    const socket = await openControlSocket(socketPath(folder, id.pid), () => describe(mount, started))
+    const opened = await openControlSocket(socketPath(folder, id.pid), () => describe(mount, started))
+    socket = opened
     writeRecord(folder, {
       ...id,
       version: mount.config.pbsfs,
@@ -51,11 +53,12 @@ export async function publishMount(mount: MountToPublish): Promise<PublishedMoun
     })
     return {
       withdraw: async () => {
-        await socket.close()
+        await opened.close()
         removeRecord(folder, id.pid)
       },
     }
   } catch (error) {
+    await socket?.close()
     mount.log.warn('no status of this mount', { message: error instanceof Error ? error.message : String(error) })
     return undefined
   }

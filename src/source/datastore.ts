@@ -79,6 +79,8 @@ export interface StoreInfo {
   readonly s3Cache: boolean
   /** Sentences for the user: what kind of store this is, what cannot be read in it. */
   readonly remarks: readonly string[]
+  /** Errno name when no chunk can be read; one of the remarks says why. */
+  readonly unreadable?: string | undefined
 }
 
 /**

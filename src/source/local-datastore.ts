@@ -73,15 +73,22 @@ export class LocalDatastore implements Datastore {
     this.#s3Cache ??= looksLikeS3Cache(this.#base)
     const remarks: string[] = []
     if (this.#s3Cache) remarks.push(S3_CACHE_REMARK)
+    const unreadable = this.#findUnreadable()
+    if (unreadable !== undefined) remarks.push(unreadable.message)
+    return { path: showPath(this.#base), s3Cache: this.#s3Cache, remarks, unreadable: unreadable?.code }
+  }
+
+  /** Why no chunk can be read, if that is so. */
+  #findUnreadable(): { readonly code: string; readonly message: string } | undefined {
     const folder = joinPath(this.#base, CHUNK_FOLDER)
     try {
       accessSync(folder, constants.R_OK | constants.X_OK)
+      return undefined
     } catch (error) {
       const code = errorCode(error)
-      const hint = code === 'EACCES' ? ': readable by user and group "backup" only (uid and gid 34)' : ''
-      remarks.push(`${showPath(folder)} cannot be read (${code})${hint}. Names and sizes can be seen, contents cannot.`)
+      const hint = code === 'EACCES' ? ': it is for user and group "backup" only (uid and gid 34), or for root' : ''
+      return { code, message: `${showPath(folder)} cannot be read (${code})${hint}. Names and sizes can be seen, contents cannot.` }
     }
-    return { path: showPath(this.#base), s3Cache: this.#s3Cache, remarks }
   }
 
   async listNamespaces(ns: Namespace): Promise<Listing<string>> {

@@ -17,6 +17,7 @@ export class NodeRegistry {
   readonly #byIdentity = new Map<string, VirtualNode>()
   readonly #byId = new Map<string, VirtualNode>()
   readonly #identities = new Map<VirtualNode, string>()
+  readonly #retiredAt = new WeakMap<VirtualNode, number>()
   readonly #now: () => number
   readonly #retired: { readonly node: VirtualNode; readonly at: number }[] = []
 
@@ -60,9 +61,11 @@ export class NodeRegistry {
   retire(node: VirtualNode): void {
     const now = this.#now()
     this.#retired.push({ node, at: now })
+    this.#retiredAt.set(node, now)
     while (this.#retired.length > 0 && now - this.#retired[0]!.at > GRACE_MS) {
       const old = this.#retired.shift()!
-      if (old.node.references <= 0) this.#remove(old.node)
+      // Retired once more since: that is what counts.
+      if (old.node.references <= 0 && this.#retiredAt.get(old.node) === old.at) this.#remove(old.node)
     }
   }
 

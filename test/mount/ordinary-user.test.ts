@@ -80,8 +80,10 @@ describeWith({ user: true, root: true }, 'an ordinary user without rights', () =
     const closed = await rig.pbsfs(['mount', rig.at('store'), rig.at('mnt')])
     expect([closed.code, closed.err]).toEqual([4, expect.stringMatching(/EACCES|permission/i)])
     chmodSync(rig.at('store'), 0o755)
+    const chunks = await rig.pbsfs(['mount', rig.at('store'), rig.at('mnt')])
+    expect([chunks.code, chunks.err]).toEqual([4, expect.stringMatching(/group "backup"[^]*--force/)])
     // Names can still be seen; contents cannot, and `status` says why.
-    const { path } = await rig.mount(rig.at('store'))
+    const { path } = await rig.mount(rig.at('store'), { args: ['--force'] })
     expect(await runOk('ls', [path], rig.who)).toBe('host\nns\nvm\n')
     const read = await runProgram('cat', [join(path, 'vm/100/latest/drive-scsi0.img')], rig.who)
     expect([read.code, read.err]).toEqual([1, expect.stringMatching(/Permission denied|Input\/output error/)])
