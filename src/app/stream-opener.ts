@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import { decodeBlobFile } from '../blob/decode.js'
+import { decodeBlobFileInSteps } from '../blob/decode.js'
 import { MAX_BLOB_FILE_SIZE, parseBlob } from '../blob/data-blob.js'
 import type { ReadAt } from '../bytes/read-at.js'
 import { IntegrityError, KeyError } from '../errors/errors.js'
@@ -160,9 +160,9 @@ export class StoreStreams implements StreamOpener {
     const problem = expected === undefined ? undefined : findBlobProblem(bytes, encrypted, name, expected)
     if (problem !== undefined && !this.#keys.force) throw problem
     if (problem !== undefined) this.#keys.warn(problem.message, name)
-    if (!encrypted) return new BytesStream(name, decodeBlobFile(bytes, name))
+    if (!encrypted) return new BytesStream(name, await decodeBlobFileInSteps(bytes, name))
     const keys = await this.#keys.keysFor(snapshot, seen, true)
-    return new BytesStream(name, decodeWith(bytes, name, keys))
+    return new BytesStream(name, await decodeWith(bytes, name, keys))
   }
 }
 
@@ -188,11 +188,11 @@ function findBlobProblem(bytes: Uint8Array, encrypted: boolean, name: string, ex
   })
 }
 
-function decodeWith(bytes: Uint8Array, name: string, keys: readonly RingKey[]): Uint8Array {
+async function decodeWith(bytes: Uint8Array, name: string, keys: readonly RingKey[]): Promise<Uint8Array> {
   let failure: unknown
   for (const { key } of keys) {
     try {
-      return decodeBlobFile(bytes, name, undefined, key)
+      return await decodeBlobFileInSteps(bytes, name, undefined, key)
     } catch (error) {
       if (!(error instanceof IntegrityError)) throw error
       failure = error

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { MAX_BLOB_SIZE } from '../bytes/limits.js'
 import { asBuffer, hex } from '../bytes/names.js'
 import { IntegrityError } from '../errors/errors.js'
 import { parseBlob, verifyCrc, type Blob } from './data-blob.js'
 import { decryptPayload, type BlobKey } from './decrypt.js'
-import { decompressBounded, decompressExactly, tooLong, wrongLength } from './zstd.js'
+import { decompressBounded, decompressExactly, decompressSteps, tooLong, wrongLength } from './zstd.js'
 
 /**
  * Decrypts and decompresses into `dst`, which the content must fill exactly. `dst` may lie in
@@ -95,4 +96,22 @@ export function verifyClass(blob: Blob, encrypted: boolean): void {
       actual: blob.encrypted ? 'encrypted' : 'plain',
     },
   )
+}
+
+/** As `decodeBlobFile`, giving the event loop a turn between the steps of a long decompression. */
+export async function decodeBlobFileInSteps(
+  bytes: Uint8Array,
+  name: string,
+  maxSize: number = MAX_BLOB_SIZE,
+  key?: Pick<BlobKey, 'encKey'>,
+): Promise<Uint8Array> {
+  const blob = parseBlob(bytes, name)
+  verifyCrc(blob)
+  if (!blob.compressed) return decodePayload(blob, maxSize, key)
+  const steps = decompressSteps(blob, decryptPayload(blob, key), maxSize)
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+    await nextTurn()
+  }
 }

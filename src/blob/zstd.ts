@@ -4,6 +4,8 @@ import { blobFields, type Blob } from './data-blob.js'
 
 /** First output buffer when the frame does not tell its content size. */
 const FIRST_GUESS = 64 * 1024
+/** Output of one step, in bytes. */
+const STEP = 1024 * 1024
 
 type Context = InstanceType<typeof zstd.DCtx>
 let shared: Context | undefined
@@ -26,6 +28,15 @@ export function decompressExactly(blob: Blob, payload: Uint8Array, dst: Uint8Arr
 
 /** Decompresses a payload of unknown length, at most `maxSize` bytes, into memory of its own. */
 export function decompressBounded(blob: Blob, payload: Uint8Array, maxSize: number): Uint8Array {
+  const steps = decompressSteps(blob, payload, maxSize)
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+  }
+}
+
+/** The same in steps of a millisecond or less, for a thread that has other things to do in between. */
+export function* decompressSteps(blob: Blob, payload: Uint8Array, maxSize: number): Generator<void, Uint8Array> {
   if (payload.length === 0) throw emptyPayload(blob)
   // A context of its own: the window buffer a hostile frame asks for goes away with it.
   const context = new zstd.DCtx()
@@ -42,7 +53,7 @@ export function decompressBounded(blob: Blob, payload: Uint8Array, maxSize: numb
     let wrote: number
     let took: number
     try {
-      ;[pending, wrote, took] = context.decompressStream(out.subarray(produced), source)
+      ;[pending, wrote, took] = context.decompressStream(out.subarray(produced, produced + STEP), source)
     } catch (cause) {
       throw explainFailure(blob, payload, maxSize, cause)
     }
@@ -53,6 +64,7 @@ export function decompressBounded(blob: Blob, payload: Uint8Array, maxSize: numb
       const fields = { ...blobFields(blob), offset: blob.headerSize + consumed }
       throw new TruncatedError(`${blob.name}: compressed data ends early`, fields)
     }
+    yield
   }
   if (produced > maxSize) throw tooLong(blob, maxSize)
   return produced === out.length ? out : out.slice(0, produced)
