@@ -54,7 +54,7 @@ describe.skipIf(reason !== undefined)('a mounted tree', () => {
   it.each(ways)('is read by everyday programs (%s)', async (_way, setup, who) => {
     const child = await mount(setup, who)
     const m = child.mountpoint
-    expect(child.output).toBe(who.uid === undefined ? 'ready mount\n' : 'ready fusermount3\n')
+    expect(child.output).toBe(asRoot && who.uid === undefined ? 'ready mount\n' : 'ready fusermount3\n')
 
     const names = 'big.bin caf\xe9\n\x01 delivered.bin empty hello.txt link live many null one slow.bin sparse.img sub two'.split(' ').sort()
     expect((await sh(`ls -1A --show-control-chars --literal ${m}; true`, who)).trimEnd().split('\n').length).toBe(names.length + 1)
@@ -215,7 +215,7 @@ describe.skipIf(reason !== undefined)('a mounted tree', () => {
     expect(child.isMounted()).toBe(false)
     expect(await held).toContain('3000001')
     await child.waitFor(/^end unmounted\n/m)
-    await expect(unmount(path)).rejects.toThrow(/Nothing is mounted/)
+    await expect(unmount(path)).rejects.toThrow(/Nothing is mounted|No mount of this user/)
   })
 
   it('ends cleanly under load, whoever dies', async () => {
@@ -251,9 +251,11 @@ describe.skipIf(reason !== undefined)('a mounted tree', () => {
   })
 
   it('owners and permissions as the options say', async () => {
-    const child = await mount({ mountOptions: ['allow_other,noexec'], session: { override: { uid: 12, gid: 34, umask: 0o077 } } })
+    // fusermount3 lets others in only where the administrator allowed it.
+    const options = asRoot ? 'allow_other,noexec' : 'default_permissions,noexec'
+    const child = await mount({ mountOptions: [options], session: { override: { uid: 12, gid: 34, umask: 0o077 } } })
     expect(await sh(`stat -c '%a %u %g' ${child.mountpoint}/hello.txt`)).toBe('700 12 34\n')
-    expect(await sh(`grep ' ${child.mountpoint} ' /proc/self/mountinfo`)).toMatch(/ ro,nosuid,nodev,noexec,.*default_permissions,allow_other/)
+    expect(await sh(`grep ' ${child.mountpoint} ' /proc/self/mountinfo`)).toMatch(asRoot ? / ro,nosuid,nodev,noexec,.*default_permissions,allow_other/ : / ro,nosuid,nodev,noexec,.*default_permissions/)
     if (asRoot) await expect(sh(`cat ${child.mountpoint}/hello.txt`, { uid: NOBODY })).rejects.toThrow(/Permission denied/)
   })
 })
