@@ -2,27 +2,28 @@ import tseslint from 'typescript-eslint'
 
 /**
  * The import rule: a folder of src may import only what is listed for it here (and itself).
- * Imports point down; layer 0 (bytes, errors) is open to all.
+ * Imports point down; layer 0 (bytes, errors, posix for what has no function in Node) is open to all.
  */
 const mayImport = {
   bytes: ['errors'],
   errors: [],
+  posix: ['bytes', 'errors'],
   blob: ['bytes', 'errors'],
   index: ['bytes', 'errors'],
   'pxar-decode': ['bytes', 'errors'],
   'fuse/protocol': ['bytes', 'errors'],
   volumes: ['bytes', 'errors'],
-  source: ['bytes', 'errors', 'blob', 'index'],
+  source: ['bytes', 'errors', 'posix', 'blob', 'index'],
   keys: ['bytes', 'errors', 'blob'],
   workers: ['bytes', 'errors', 'blob', 'source'],
   cache: ['bytes', 'errors'],
   reader: ['bytes', 'errors', 'blob', 'index', 'source', 'cache', 'workers'],
   tree: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'volumes'],
-  fuse: ['bytes', 'errors', 'tree', 'fuse/protocol'],
+  fuse: ['bytes', 'errors', 'posix', 'tree', 'fuse/protocol'],
   'fuse-native': ['bytes', 'errors', 'tree'],
-  app: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'tree', 'volumes'],
+  app: ['bytes', 'errors', 'posix', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'tree', 'volumes'],
 }
-const folders = ['app', 'bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'volumes', 'tree', 'fuse', 'fuse-native', 'daemon', 'cli']
+const folders = ['app', 'bytes', 'errors', 'posix', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'volumes', 'tree', 'fuse', 'fuse-native', 'daemon', 'cli']
 
 function importRule([folder, allowed]) {
   const forbidden = folders.filter((other) => other !== folder && !allowed.includes(other) && !folder.startsWith(`${other}/`))

@@ -1,6 +1,6 @@
-import { createRequire } from 'node:module'
 import { getSystemErrorName } from 'node:util'
-import { MountError, SourceError } from '../errors/errors.js'
+import { SourceError } from '../errors/errors.js'
+import { bindCall as bind, koffi as loadKoffi } from '../posix/koffi.js'
 
 /**
  * The system calls Node has no function for. Every call returns its result, or the negative
@@ -23,7 +23,6 @@ export interface Libc {
   readonly ioctl: (fd: number, request: number, argument: Buffer | null) => number
   readonly read: (fd: number, bytes: Uint8Array, length: number) => number
   readonly write: (fd: number, bytes: Uint8Array, length: number) => number
-  readonly flock: (fd: number, operation: number) => number
   /** Address of memory that stays where it is: an off-heap buffer that is kept alive. */
   readonly addressOf: (bytes: Uint8Array) => bigint
 }
@@ -51,15 +50,6 @@ export const ENODEV = 19
 export const EINVAL = 22
 export const ECONNABORTED = 103
 
-type Raw = (...args: readonly unknown[]) => number
-type RawAsync = Raw & { async: (...args: readonly unknown[]) => void }
-
-interface Koffi {
-  load(path: string | null): { func(definition: string): RawAsync }
-  errno(): number
-  address(value: unknown): bigint
-}
-
 let loaded: Libc | undefined
 
 /**
@@ -71,20 +61,8 @@ export function libc(): Libc {
 }
 
 function load(): Libc {
-  let koffi: Koffi
-  try {
-    koffi = createRequire(import.meta.url)('koffi') as Koffi
-  } catch (error) {
-    const remedy = 'run "npm ci" on this machine, so that the build for its processor and C library is installed'
-    throw new MountError(`System calls cannot be made: the package koffi does not load. Please ${remedy}.`, { remedy }, { cause: error })
-  }
+  const koffi = loadKoffi()
   const library = koffi.load(null)
-  const bind = (definition: string): Raw => {
-    const raw = library.func(definition)
-    return (...args) => checked(raw(...args))
-  }
-  const checked = (result: number): number => (result < 0 ? -koffi.errno() : result)
-
   // The three calls of the session loop are bound by hand: rest arguments cost as much as the call.
   const rawRead = library.func('intptr_t read(int, void *, size_t)')
   const rawWrite = library.func('intptr_t write(int, void *, size_t)')
@@ -98,7 +76,6 @@ function load(): Libc {
     close: bind('int close(int)'),
     eventfd: bind('int eventfd(unsigned int, int)'),
     ioctl: bind('int ioctl(int, unsigned long, void *)'),
-    flock: bind('int flock(int, int)'),
     read(fd, bytes, length) {
       const result = rawRead(fd, bytes, length)
       return result < 0 ? -koffi.errno() : result
