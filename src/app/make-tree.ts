@@ -10,7 +10,7 @@ import type { OpenSettings } from './open-settings.js'
 /** The tree below `root`, with the control folder of the mount. */
 export function makeTree(
   root: VirtualNode,
-  context: Pick<StoreContext, 'registry' | 'archives' | 'owner'>,
+  context: Pick<StoreContext, 'registry' | 'archives' | 'owner' | 'holds'>,
   settings: OpenSettings,
   totalBytes: number,
 ): Tree {
@@ -20,7 +20,8 @@ export function makeTree(
     CONTROL_DIR,
     (id) => new ControlDir(id, root, context.registry, context.owner, files),
   )
-  return new MountTree(root, control, context.registry, context.archives, () => ({ totalBytes, files: 0 }))
+  const tracksOpen = context.holds?.lasting === false
+  return new MountTree(root, control, context.registry, context.archives, () => ({ totalBytes, files: 0 }), tracksOpen)
 }
 
 /** Archives whose problems go to log and errors. */

@@ -35,6 +35,7 @@ export async function openLoneArchive(source: ArchiveSource, settings: OpenSetti
       cache: undefined,
       loader: undefined,
       sources: () => [{ path: name, kind: 'archive file', state: 'ok' }],
+      locks: () => undefined,
       close,
     }
   } catch (error) {

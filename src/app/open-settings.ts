@@ -4,6 +4,7 @@ import type { MountSecrets } from '../keys/secrets.js'
 import type { ChunkLoader } from '../reader/chunk-loader.js'
 import type { Tree } from '../tree/tree.js'
 import type { ProblemLog } from './problem-log.js'
+import type { LockReport, LockSettings } from './snapshot-locking.js'
 
 export interface OpenSettings {
   readonly cacheBytes: number
@@ -15,6 +16,8 @@ export interface OpenSettings {
   readonly secrets?: MountSecrets
   /** Show what contradicts its manifest or signature, with a warning. */
   readonly force?: boolean
+  /** Absent: snapshots are locked where a server of this host has the store, from when they are entered to the end. */
+  readonly locks?: LockSettings | undefined
   readonly log: Log
   readonly problems: ProblemLog
   /** Text of `.pbsfs/status`. */
@@ -34,6 +37,8 @@ export interface OpenTree {
   readonly cache: ChunkCache | undefined
   readonly loader: ChunkLoader | undefined
   sources(): readonly SourceState[]
+  /** undefined: not of a datastore, so there is nothing to lock. */
+  locks(): LockReport | undefined
   /** Ends threads and gives files back. Idempotent. */
   close(): Promise<void>
 }

@@ -12,6 +12,7 @@ import { DecodePool } from '../workers/decode-pool.js'
 import { archiveSet, makeTree, processOwner } from './make-tree.js'
 import type { OpenSettings, OpenTree, SourceState } from './open-settings.js'
 import { selectRoot } from './select-root.js'
+import { chooseLocking, type Locking } from './snapshot-locking.js'
 import { SnapshotKeys } from './snapshot-keys.js'
 import { StoreStreams } from './stream-opener.js'
 
@@ -40,7 +41,8 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
     for (const remark of info.remarks) settings.log.warn(remark, { path })
     if (info.unreadable !== undefined && settings.force !== true) throw unreadableStore(info, path)
     const loader = new ChunkLoader(cache, pool)
-    const context = storeContext(store, loader, pool, settings)
+    const locking = chooseLocking(source, store, path, settings)
+    const context = storeContext(store, loader, pool, locking, settings)
     const { root, known } = await selectRoot(source.selector, context)
     const { remarks, s3Cache } = info
     const opened = store
@@ -49,7 +51,9 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
       cache,
       loader,
       sources: () => [sourceState(path, s3Cache ? 'S3 cache folder' : 'datastore', remarks, stalls, loader)],
+      locks: () => ('none' in locking ? { none: locking.none, held: [] } : { held: locking.holds.held() }),
       close: async () => {
+        context.holds?.close()
         context.archives.close()
         await Promise.all([pool.close(), opened.close()])
       },
@@ -79,7 +83,13 @@ function sourceState(
 /** A chunk that takes longer is said to be stalled. */
 const STALL_SECONDS = 30
 
-function storeContext(store: StoreThread, loader: ChunkLoader, pool: DecodePool, settings: OpenSettings): StoreContext {
+function storeContext(
+  store: StoreThread,
+  loader: ChunkLoader,
+  pool: DecodePool,
+  locking: Locking,
+  settings: OpenSettings,
+): StoreContext {
   const keys = new SnapshotKeys(store, {
     secrets: settings.secrets ?? NO_SECRETS,
     force: settings.force ?? false,
@@ -97,6 +107,7 @@ function storeContext(store: StoreThread, loader: ChunkLoader, pool: DecodePool,
     registry: new NodeRegistry(),
     archives: archiveSet(settings),
     owner: processOwner(),
+    holds: 'none' in locking ? undefined : locking.holds,
     since: Math.floor(Date.now() / 1000),
     report: (problem, place) => {
       if (settings.problems.add(problem, { place })) settings.log.warn(problem.message, { place, ...problem.fields })

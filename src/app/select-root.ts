@@ -28,6 +28,7 @@ export async function selectRoot(selector: Selector, context: StoreContext): Pro
   const time = selector.time === LATEST ? entries.at(-1)?.time : selector.time
   if (time === undefined) throw notThere(selector, 'the group has no finished snapshot')
   if (!entries.some((entry) => entry.time === time)) throw notThere(selector, 'there is no such finished snapshot')
+  await context.holds?.of({ group, time }).enter()
   const snapshot = new SnapshotDir(ROOT, undefined, '', context, { group, time })
   if (archive === undefined) {
     await snapshot.requireTrust()

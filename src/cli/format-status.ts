@@ -1,4 +1,4 @@
-import type { MapStatus, MountStatus } from '../daemon/status.js'
+import type { LockStatus, MapStatus, MountStatus } from '../daemon/status.js'
 import { printable } from './describe-error.js'
 import { formatDuration, formatSize } from './parse-size.js'
 import { formatTable } from './table.js'
@@ -44,10 +44,22 @@ export function formatStatusDetail(mount: MountStatus): string {
       ['requests', `${requests.total}, ${requests.inFlight} in flight, ${formatSize(requests.bytesRead)} read`],
       ['errors', String(errors.count)],
       ...session.sources.map((source) => [source.kind, printable([source.path, source.state, source.message ?? ''].join(' ').trim())]),
+      ...lockRows(session.locks),
       ...errors.recent.map((error) => ['', printable(`${error.time} ${error.message} (${error.count} times)`)]),
     )
   }
   return formatTable(rows) + mount.recent.map((line) => `  ${printable(line)}\n`).join('')
+}
+
+/** One line for each snapshot that is held. */
+function lockRows(locks: LockStatus | undefined): string[][] {
+  if (locks === undefined) return []
+  if (locks.none !== undefined) return [['locks', printable(`none: ${locks.none}`)]]
+  if (locks.held.length === 0) return [['locks', 'none held']]
+  return locks.held.map(({ snapshot, openFiles, idleSeconds, complete }, i) => {
+    const use = openFiles > 0 ? `${openFiles} open` : `idle ${idleSeconds} s`
+    return [i === 0 ? 'locks' : '', printable(`${snapshot} (${use}${complete ? '' : ', not fully locked'})`)]
+  })
 }
 
 function cacheUse({ session }: MountStatus): string {

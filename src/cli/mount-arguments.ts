@@ -1,4 +1,5 @@
 import type { KeyArguments } from './keys/key-files.js'
+import { readLockOptions, type LockChoice } from './lock-options.js'
 import { lastOf, listOf } from './option-values.js'
 
 /** What the command line gave, strings as in `raw-args.ts`. */
@@ -15,6 +16,7 @@ export interface MountArguments extends KeyArguments {
   readonly log?: string | undefined
   readonly logLevel?: string | undefined
   readonly force: boolean
+  readonly lock?: LockChoice
   readonly debug: boolean
 }
 
@@ -38,6 +40,7 @@ export function readMountArguments(argv: Readonly<Record<string, unknown>>): Mou
     keyfd: lastOf(argv['keyfd']),
     masterKeyfiles: listOf(argv['masterKeyfile']),
     force: argv['force'] === true,
+    lock: readLockOptions(argv),
     debug,
   }
 }

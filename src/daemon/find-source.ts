@@ -13,8 +13,10 @@ export interface FoundSource {
 /** Rejects with what is wrong with SOURCE, before anything is mounted. */
 export async function findSource(config: MountConfig): Promise<FoundSource> {
   const { text, cwd, payloadInput } = config.source
+  const configDir = config.server?.configDir
   const source = await resolveSource(parseSource(decodeBytes(text)), {
     cwd: decodeBytes(cwd),
+    ...(configDir === undefined ? {} : { configDir }),
     ...(payloadInput === undefined ? {} : { payloadInput: decodeBytes(payloadInput) }),
   })
   const paths = (source.kind === 'store' ? [source.path] : source.files).map((path) => Buffer.from(path))

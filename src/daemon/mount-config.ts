@@ -10,6 +10,8 @@ export const DEFAULT_CACHE_BYTES = 256 * 1024 * 1024
 export const MIN_CACHE_BYTES = 64 * 1024 * 1024
 export const DEFAULT_DECODERS = 2
 export const MAX_DECODERS = 64
+/** Someone who looks around comes back sooner; prune jobs do not run so often that they would meet it. */
+export const DEFAULT_LOCK_IDLE_MS = 30_000
 
 /**
  * All a mount needs to know, as JSON: it crosses from the command to the daemon on a pipe and from
@@ -28,6 +30,10 @@ export interface MountConfig {
   readonly driver: Driver
   /** Show what contradicts its manifest or signature, with a warning. */
   readonly force?: boolean
+  /** Absent: snapshots are locked where a server of this host has the store. */
+  readonly lock?: 'require' | 'none'
+  /** Where the server of this host is, when not in its usual places. */
+  readonly server?: ServerConfig
   readonly log: LogConfig
 }
 
@@ -38,6 +44,13 @@ export interface SourceConfig {
   readonly cwd: string
   /** Hex: payload of a lone split archive that does not lie beside it. */
   readonly payloadInput?: string
+}
+
+export interface ServerConfig {
+  readonly configDir?: string
+  readonly runtimeDir?: string
+  /** ms without a request after which the lock of a snapshot is given up, unless the mount is of that snapshot. */
+  readonly lockIdleMs?: number
 }
 
 export interface LogConfig {

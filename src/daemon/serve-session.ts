@@ -8,7 +8,7 @@ import { resolveSource } from '../source/resolve-source.js'
 import { parseSource } from '../source/source-string.js'
 import type { Tree } from '../tree/tree.js'
 import type { FromSession, SessionEnd, SessionStart, ToSession } from './messages.js'
-import { decodeBytes } from './mount-config.js'
+import { decodeBytes, DEFAULT_LOCK_IDLE_MS } from './mount-config.js'
 import type { SessionStatus } from './status.js'
 
 /** The main thread of the daemon as the session sees it. */
@@ -102,10 +102,11 @@ class ServedSession {
   }
 
   async #open({ config, fd, secrets }: SessionStart): Promise<OpenTree> {
-    const { source, cacheBytes, decoders, force } = config
+    const { source, cacheBytes, decoders, force, lock, server = {} } = config
     const keys = decodeSecrets(secrets)
     const resolved = await resolveSource(parseSource(decodeBytes(source.text)), {
       cwd: decodeBytes(source.cwd),
+      ...(server.configDir === undefined ? {} : { configDir: server.configDir }),
       ...(source.payloadInput === undefined ? {} : { payloadInput: decodeBytes(source.payloadInput) }),
     })
     return openTree(resolved, {
@@ -114,6 +115,7 @@ class ServedSession {
       ...(fd < 0 ? {} : { replyFd: fd }),
       secrets: keys,
       force: force === true,
+      locks: { mode: lock, releaseAfterMs: server.lockIdleMs ?? DEFAULT_LOCK_IDLE_MS, runtimeDir: server.runtimeDir },
       log: this.#log,
       problems: this.#problems,
       renderStatus: () => Promise.resolve(`${JSON.stringify(this.#status(), null, 2)}\n`),
@@ -140,6 +142,7 @@ class ServedSession {
     const cache = this.#opened?.cache?.stats()
     const loads = this.#opened?.loader?.stats()
     const counts = this.#driver?.counts()
+    const locks = this.#opened?.locks()
     return {
       cache: {
         limitBytes: cache?.sizeBytes ?? 0,
@@ -151,6 +154,7 @@ class ServedSession {
       requests: { total: counts?.total ?? 0, inFlight: counts?.waiting ?? 0, bytesRead: counts?.bytesRead ?? 0 },
       errors: { count: this.#problems.count, recent: this.#problems.list().slice(-20) },
       sources: this.#opened?.sources() ?? [],
+      ...(locks === undefined ? {} : { locks }),
     }
   }
 }

@@ -1,7 +1,9 @@
 import { parentPort } from 'node:worker_threads'
 import { checksPermissions } from '../fuse/mount-options.js'
 import { raiseReadahead } from '../fuse/readahead.js'
+import type { SessionOptions } from '../fuse/options.js'
 import { FuseSession } from '../fuse/session.js'
+import type { MaybePromise, Tree } from '../tree/tree.js'
 import { decodeBytes } from './mount-config.js'
 import { serveSession, type Driver, type DriverParts } from './serve-session.js'
 
@@ -20,6 +22,23 @@ await serveSession(
   openKernelDriver,
 )
 
+/** The kernel opens files by itself unless the tree wants to know. */
+function openOptions(tree: Tree): Partial<SessionOptions> {
+  const { open, release } = tree
+  if (open === undefined) return {}
+  return {
+    noOpen: false,
+    hooks: {
+      onOpen: (node) => mapLater(open(node), (fh) => ({ fh })),
+      onRelease: (_node, fh) => release?.(fh),
+    },
+  }
+}
+
+function mapLater<T, R>(value: MaybePromise<T>, use: (value: T) => R): MaybePromise<R> {
+  return value instanceof Promise ? value.then(use) : use(value)
+}
+
 function openKernelDriver({ start: { fd, mountpoint, config }, tree, memory, log, onReady }: DriverParts): Driver {
   const { options } = config
   const session = new FuseSession({
@@ -27,6 +46,7 @@ function openKernelDriver({ start: { fd, mountpoint, config }, tree, memory, log
     tree,
     log,
     options: {
+      ...openOptions(tree),
       posixAcl: checksPermissions(options),
       override: { uid: options.uid, gid: options.gid, umask: options.umask },
       pushMemory: memory,

@@ -58,6 +58,24 @@ export interface SessionStatus {
   readonly requests: RequestStatus
   readonly errors: ErrorSummary
   readonly sources: readonly SourceStatus[]
+  /** Absent: not a datastore. */
+  readonly locks?: LockStatus
+}
+
+/** The shared locks of snapshots, which keep the server of this host from removing them. */
+export interface LockStatus {
+  /** Why nothing is locked in this mount; absent: what is used is locked. */
+  readonly none?: string
+  readonly held: readonly HeldStatus[]
+}
+
+export interface HeldStatus {
+  /** `ns/prod/host/web/2026-01-02T00:00:00Z`. */
+  readonly snapshot: string
+  readonly openFiles: number
+  readonly idleSeconds: number
+  /** false: not against every kind of server; the log says what is in the way. */
+  readonly complete: boolean
 }
 
 /** Bytes and counts since the mount began. */
@@ -110,7 +128,7 @@ export function isMountStatus(value: unknown): value is MountStatus {
 /** Whether what a session thread sent is a status. */
 export function isSessionStatus(value: unknown): value is SessionStatus {
   if (!isObject(value)) return false
-  const { cache, requests, errors, sources } = value as { [name in keyof SessionStatus]?: unknown }
+  const { cache, requests, errors, sources, locks } = value as { [name in keyof SessionStatus]?: unknown }
   return (
     isObject(cache) &&
     areNumbers(cache, ['limitBytes', 'usedBytes', 'chunks', 'hits', 'misses']) &&
@@ -119,7 +137,8 @@ export function isSessionStatus(value: unknown): value is SessionStatus {
     isObject(errors) &&
     areNumbers(errors, ['count']) &&
     Array.isArray(errors['recent']) &&
-    Array.isArray(sources)
+    Array.isArray(sources) &&
+    (locks === undefined || (isObject(locks) && Array.isArray(locks['held'])))
   )
 }
 

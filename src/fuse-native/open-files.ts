@@ -6,7 +6,7 @@ const LAST_HANDLE = 2 ** 31 - 1
 /** The files that are open, by handle. Their nodes stay remembered at the tree until released. */
 export class OpenFiles {
   readonly #tree: Tree
-  readonly #open = new Map<number, NodeId>()
+  readonly #open = new Map<number, { readonly node: NodeId; readonly held: number }>()
   #last = 0
 
   constructor(tree: Tree) {
@@ -17,26 +17,29 @@ export class OpenFiles {
     return this.#open.size
   }
 
-  open(node: NodeId): number {
+  async open(node: NodeId): Promise<number> {
+    const held = (await this.#tree.open?.(node)) ?? 0
     do this.#last = this.#last >= LAST_HANDLE ? 1 : this.#last + 1
     while (this.#open.has(this.#last))
     this.#tree.remember(node.hi, node.lo, 1)
-    this.#open.set(this.#last, node)
+    this.#open.set(this.#last, { node, held })
     return this.#last
   }
 
   /** The node of a handle that was not released. */
   node(handle: number): NodeId {
-    const node = this.#open.get(handle)
-    if (node === undefined) throw new Error(`there is no open file ${handle}`)
-    return node
+    const file = this.#open.get(handle)
+    if (file === undefined) throw new Error(`there is no open file ${handle}`)
+    return file.node
   }
 
   /** Nothing happens when there is no such handle. */
   release(handle: number): void {
-    const node = this.#open.get(handle)
-    if (node === undefined) return
+    const file = this.#open.get(handle)
+    if (file === undefined) return
+    const { node, held } = file
     this.#open.delete(handle)
+    if (held !== 0) this.#tree.release?.(held)
     this.#tree.forget(node.hi, node.lo, 1)
   }
 }

@@ -64,7 +64,7 @@ export class NativeOperations {
     _op_open: (signal, path, flags) =>
       this.#serve('open', path, signal, async () => {
         if ((flags & O_ACCMODE) !== 0 || (flags & O_TRUNC) !== 0) throw new NodeError('EROFS')
-        signal(0, this.#files.open(await this.#find(path)))
+        signal(0, await this.#files.open(await this.#find(path)))
       }),
     _op_release: (signal, path, handle) =>
       this.#serve('release', path, signal, () => {

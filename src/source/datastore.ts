@@ -83,6 +83,32 @@ export interface StoreInfo {
   readonly unreadable?: string | undefined
 }
 
+/** The server of this host, as far as locks are concerned. */
+export interface ServerPlace {
+  /** Name of the store in the server's configuration; undefined: not known. */
+  readonly store: string | undefined
+  /** Folder of the server's lock files and the like. */
+  readonly runtimeDir: string
+}
+
+/** Why one of the two kinds of lock is not held. */
+export interface LockProblem {
+  /** Servers before 3.3.5 (and after an upgrade until the next boot) lock the `folder`, later ones a `file`. */
+  readonly kind: 'folder' | 'file'
+  /** Errno name, or `unknown`. */
+  readonly code: string
+  readonly message: string
+}
+
+/** The shared lock of a snapshot. */
+export interface SnapshotLock {
+  readonly id: number
+  /** Empty: held in full. */
+  readonly problems: readonly LockProblem[]
+  /** Of the manifest, looked at under the lock. */
+  readonly stamp: FileStamp
+}
+
 /**
  * A datastore, read only: names, manifests and small files. Chunks come from a ChunkSource, which
  * every thread opens for itself. Failures reject with SourceError (storage), FormatError,
@@ -108,6 +134,13 @@ export interface Datastore {
   readFile(snapshot: SnapshotRef, name: string, maxBytes: number): Promise<Uint8Array>
   /** Up to `length` bytes of a file as it is stored, from `offset`; fewer only at its end. The result owns its memory. */
   readPart(snapshot: SnapshotRef, name: string, offset: number, length: number): Promise<Uint8Array>
+  /**
+   * Locks the snapshot as a reader of the server does; never waits for a lock. undefined: gone, or
+   * not finished. Rejects with BusyError when it is being written or removed. Held until
+   * `unlockSnapshot` or `close`.
+   */
+  lockSnapshot(snapshot: SnapshotRef, server: ServerPlace): Promise<SnapshotLock | undefined>
+  unlockSnapshot(snapshot: SnapshotRef, id: number): Promise<void>
   close(): Promise<void>
 }
 

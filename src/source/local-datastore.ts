@@ -5,7 +5,7 @@ import { escapeName } from '../bytes/names.js'
 import { FormatError, SourceError } from '../errors/errors.js'
 import type {
   Datastore, FileStamp, GroupInfo, GroupRef, Listing, LocalSourceDescriptor, Namespace,
-  Skipped, SnapshotEntry, SnapshotFile, SnapshotInfo, SnapshotManifest, SnapshotRef, StoreInfo,
+  ServerPlace, Skipped, SnapshotEntry, SnapshotFile, SnapshotInfo, SnapshotLock, SnapshotManifest, SnapshotRef, StoreInfo,
 } from './datastore.js' // prettier-ignore
 import { errorCode, fsError, joinPath, linkError, showPath, sourceError, statEntry, toFsPath, type FsPath } from './fs-paths.js'
 import { MAX_MANIFEST_SIZE, parseManifest, type Manifest } from './manifest.js'
@@ -15,6 +15,7 @@ import {
 } from './names.js' // prettier-ignore
 import { readFilePart, readRegularFile } from './read-file.js'
 import { looksLikeS3Cache, S3_CACHE_REMARK } from './s3-cache.js'
+import { SnapshotLocks } from './snapshot-locks.js'
 import { isCanonicalSnapshotTime, parseSnapshotTime } from './snapshot-time.js'
 import { groupPath, listFolders, namespacePath, requireFolders, snapshotPath, within } from './store-folders.js'
 
@@ -61,6 +62,7 @@ export function openLocalDatastore(path: string | Uint8Array, options: LocalStor
 export class LocalDatastore implements Datastore {
   readonly descriptor: LocalSourceDescriptor
   readonly #base: FsPath
+  readonly #locks = new SnapshotLocks()
   #s3Cache: boolean | undefined
 
   constructor(base: FsPath, options: LocalStoreOptions) {
@@ -222,8 +224,25 @@ export class LocalDatastore implements Datastore {
     return joinPath(this.#base, `${folder}/${name}`)
   }
 
+  async lockSnapshot(snapshot: SnapshotRef, server: ServerPlace): Promise<SnapshotLock | undefined> {
+    // Not for a snapshot that is not there: the server would find a lock file without one.
+    if ((await this.snapshotInfo(snapshot)) === undefined) return undefined
+    const { id, problems } = this.#locks.take(joinPath(this.#base, snapshotPath(snapshot)), snapshot, server)
+    let info: SnapshotInfo | undefined
+    try {
+      info = await this.snapshotInfo(snapshot)
+    } finally {
+      if (info === undefined) this.#locks.release(id)
+    }
+    return info === undefined ? undefined : { id, problems, stamp: info.stamp }
+  }
+
+  async unlockSnapshot(_snapshot: SnapshotRef, id: number): Promise<void> {
+    this.#locks.release(id)
+  }
+
   async close(): Promise<void> {
-    // Nothing stays open between calls.
+    this.#locks.releaseAll()
   }
 
   /** Where the disk of the store was unmounted there is a folder still: it must not look like an empty store. */

@@ -19,6 +19,8 @@ export interface StoreSource {
   readonly selector: Selector
   /** How this host has the store configured, if it has and we may know. */
   readonly configured: ConfiguredStore | undefined
+  /** Why that is not known: there is a configuration, but it cannot be read. */
+  readonly configProblem: string | undefined
   /** Why the store should not be read now; the caller refuses or, forced, warns. */
   readonly maintenance: string | undefined
 }
@@ -59,7 +61,8 @@ export async function resolveSource(source: SourceText, options: ResolveOptions 
   const found = findStoreAbove(path, stats.isDirectory())
   if (found === undefined) throw notInStore(path, stats.isFile())
   const selector = joinSelectors(found.relative, source.selector)
-  return openStoreSource(found.base, selector, findConfigured(found.base, configDir))
+  const { configured, problem } = findConfigured(found.base, configDir)
+  return openStoreSource(found.base, selector, configured, problem)
 }
 
 function absolute(path: Uint8Array, cwd: Uint8Array | undefined): Uint8Array {
@@ -93,12 +96,18 @@ function resolveStoreName(given: FsPath, source: SourceText, configDir: string):
   return openStoreSource(store.path, selector, store)
 }
 
-function openStoreSource(path: FsPath, selector: Selector, configured: ConfiguredStore | undefined): StoreSource {
+function openStoreSource(
+  path: FsPath,
+  selector: Selector,
+  configured: ConfiguredStore | undefined,
+  configProblem?: string,
+): StoreSource {
   return {
     kind: 'store',
     path,
     selector,
     configured,
+    configProblem,
     maintenance: configured === undefined ? undefined : maintenanceProblem(configured),
   }
 }
@@ -162,15 +171,16 @@ function notInStore(path: FsPath, isFile: boolean): Error {
 }
 
 /** The configuration is for root and backup only: when it cannot be read, it is as if there were none. */
-function findConfigured(base: FsPath, configDir: string): ConfiguredStore | undefined {
+function findConfigured(base: FsPath, configDir: string): { configured: ConfiguredStore | undefined; problem?: string } {
   try {
     const own = statEntry(base)
-    return readDatastoreConfig(configDir).find((store) => {
+    const configured = readDatastoreConfig(configDir).find((store) => {
       if (escapeName(Buffer.from(store.path)) === showPath(base)) return true
       const stats = statEntry(store.path)
       return own !== undefined && stats !== undefined && stats.dev === own.dev && stats.ino === own.ino
     })
-  } catch {
-    return undefined
+    return { configured }
+  } catch (error) {
+    return { configured: undefined, problem: error instanceof Error ? error.message : String(error) }
   }
 }

@@ -6,6 +6,7 @@ export type StoreMethod = Exclude<keyof Datastore, 'descriptor' | 'close'>
 
 export const STORE_METHODS: readonly StoreMethod[] = [
   'describe', 'listNamespaces', 'listGroups', 'listSnapshots', 'groupInfo', 'snapshotInfo', 'readManifest', 'listFiles', 'readFile', 'readPart',
+  'lockSnapshot', 'unlockSnapshot',
 ] // prettier-ignore
 
 export interface StoreThreadData {

@@ -3,8 +3,8 @@ import { SMALL_HEAP } from '../bytes/limits.js'
 import { escapeName } from '../bytes/names.js'
 import { AbortedError, fromPlainError, SourceError } from '../errors/errors.js'
 import type {
-  Datastore, GroupInfo, GroupRef, Listing, LocalSourceDescriptor, Namespace, SnapshotEntry,
-  SnapshotFile, SnapshotInfo, SnapshotManifest, SnapshotRef, StoreInfo,
+  Datastore, GroupInfo, GroupRef, Listing, LocalSourceDescriptor, Namespace, ServerPlace, SnapshotEntry,
+  SnapshotFile, SnapshotInfo, SnapshotLock, SnapshotManifest, SnapshotRef, StoreInfo,
 } from './datastore.js' // prettier-ignore
 import { showPath } from './fs-paths.js'
 import type { Manifest } from './manifest.js'
@@ -125,7 +125,15 @@ export class StoreThread implements Datastore {
     return this.#call('readPart', snapshot, name, offset, length)
   }
 
-  /** Ends the thread; calls under way reject. Idempotent. */
+  lockSnapshot(snapshot: SnapshotRef, server: ServerPlace): Promise<SnapshotLock | undefined> {
+    return this.#call('lockSnapshot', snapshot, server)
+  }
+
+  unlockSnapshot(snapshot: SnapshotRef, id: number): Promise<void> {
+    return this.#call('unlockSnapshot', snapshot, id)
+  }
+
+  /** Ends the thread, which gives up its locks; calls under way reject. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#terminate()
     return this.#closing

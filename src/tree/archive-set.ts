@@ -5,6 +5,7 @@ import { ArchiveNodes, type ProblemReport } from './archive.js'
 import { DirTables } from './dir-tables.js'
 import { LinkCounter } from './link-counter.js'
 import type { ArchiveTable } from './mount-tree.js'
+import type { SnapshotGuard } from './snapshot-holds.js'
 import { checkArchiveSize, MAX_ARCHIVES } from './node-id.js'
 import type { MaybePromise, NodeId } from './tree.js'
 
@@ -23,6 +24,8 @@ export interface ArchiveSpec {
   readonly key: string
   /** For messages. */
   readonly name: string
+  /** What is held while something of it is used. */
+  readonly guard?: SnapshotGuard | undefined
   openStreams(): { readonly meta: ReadAt; readonly payload?: ReadAt }
   /** The pass that finds the hard links. */
   countLinks(pxar: PxarArchive, signal: AbortSignal): Promise<ReadonlyMap<number, number>>
@@ -113,6 +116,7 @@ export class ArchiveSet implements ArchiveTable {
       (error) => this.#report(error, spec.name),
     )
     slot.nodes = new ArchiveNodes(spec.name, slot.number, pxar, links, this.tables, this.#report)
+    slot.nodes.guard = spec.guard
     slot.entered = this.#now()
     this.#closeIdle()
     return slot.nodes

@@ -20,6 +20,7 @@ import type { Directory, DirTables } from './dir-tables.js'
 import { emitDots } from './dots.js'
 import { countBlocks, MIN_SPARSE } from './extents.js'
 import type { LinkCounter } from './link-counter.js'
+import type { SnapshotGuard } from './snapshot-holds.js'
 import { isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
 import {
   emptyAttr,
@@ -61,6 +62,8 @@ export class ArchiveNodes {
   readonly links: LinkCounter
   /** References the kernel holds on nodes of this archive. */
   references = 0
+  /** What is held while something of it is used. */
+  guard: SnapshotGuard | undefined
   readonly #name: string
   readonly #tables: DirTables
   readonly #report: ProblemReport

@@ -1,6 +1,7 @@
 import { bytesOfKey, keyOf } from '../bytes/names.js'
 import { NodeError } from '../errors/errors.js'
 import type { ArchiveNodes } from './archive.js'
+import type { SnapshotGuard, SnapshotHold } from './snapshot-holds.js'
 import { archiveOf, isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
 import type { NodeRegistry } from './node-registry.js'
 import type { Attr, Content, DirSink, Entry, FsStats, MaybePromise, NodeId, StoredFile, Tree } from './tree.js'
@@ -25,36 +26,47 @@ export class MountTree implements Tree {
   readonly #registry: NodeRegistry
   readonly #archives: ArchiveTable
   readonly #stats: () => FsStats
+  readonly open: ((node: NodeId) => MaybePromise<number>) | undefined
+  readonly release: ((handle: number) => void) | undefined
+  /** The snapshots of files that are open, by handle. */
+  readonly #open = new Map<number, SnapshotHold>()
+  #lastHandle = 0
 
+  /** `tracksOpen`: snapshots are held while files of them are open. */
   constructor(
     root: VirtualNode,
     control: VirtualNode,
     registry: NodeRegistry,
     archives: ArchiveTable,
     stats: () => FsStats,
+    tracksOpen = false,
   ) {
     this.#root = root
     this.#control = control
     this.#registry = registry
     this.#archives = archives
     this.#stats = stats
+    if (!tracksOpen) return
+    this.open = (node) => this.#openFile(node)
+    this.release = (handle) => this.#releaseFile(handle)
   }
 
   lookup(parent: NodeId, name: Uint8Array): MaybePromise<Entry | undefined> {
     const archive = this.#archive(parent)
     if (archive !== undefined) {
       if (!isDirectory(parent.hi)) throw new NodeError('ENOTDIR')
-      return archive.lookup(offsetOf(parent), name)
+      return guarded(archive.guard, () => archive.lookup(offsetOf(parent), name))
     }
     const node = this.#virtual(parent)
-    return node === this.#root && keyOf(name) === this.#control.path ? this.#lookupControl(name) : node.lookup(name)
+    if (node === this.#root && keyOf(name) === this.#control.path) return this.#lookupControl(name)
+    return guarded(node.inside, () => node.lookup(name))
   }
 
   /** An entry of that name in the root wins. What tells what is wrong is there when the root cannot be read, too. */
   async #lookupControl(name: Uint8Array): Promise<Entry> {
     let found: Entry | undefined
     try {
-      found = await this.#root.lookup(name)
+      found = await guarded(this.#root.inside, () => this.#root.lookup(name))
     } catch {
       // Whoever lists the root is told.
     }
@@ -66,23 +78,29 @@ export class MountTree implements Tree {
   }
 
   getattr(node: NodeId): MaybePromise<Attr> {
-    return this.#archive(node)?.getattr(node) ?? this.#virtual(node).getattr()
+    const place = this.#archive(node) ?? this.#virtual(node)
+    return guarded(place.guard, () => place.getattr(node))
   }
 
   list(dir: NodeId, cookie: number, sink: DirSink): MaybePromise<void> {
     const archive = this.#archive(dir)
-    if (archive === undefined) return this.#virtual(dir).list(cookie, sink)
+    if (archive === undefined) {
+      const node = this.#virtual(dir)
+      return guarded(node.inside, () => node.list(cookie, sink))
+    }
     if (!isDirectory(dir.hi)) throw new NodeError('ENOTDIR')
     const end = offsetOf(dir)
-    return archive.list(end, dir, this.#parentOf(archive, end, dir), cookie, sink)
+    return guarded(archive.guard, () => archive.list(end, dir, this.#parentOf(archive, end, dir), cookie, sink))
   }
 
   readlink(node: NodeId): MaybePromise<Uint8Array> {
-    return this.#archive(node)?.readlink(node) ?? this.#virtual(node).readlink()
+    const place = this.#archive(node) ?? this.#virtual(node)
+    return guarded(place.guard, () => place.readlink(node))
   }
 
   content(node: NodeId): MaybePromise<Content> {
-    return this.#archive(node)?.content(node) ?? this.#virtual(node).content()
+    const place = this.#archive(node) ?? this.#virtual(node)
+    return guarded(place.guard, () => place.content(node))
   }
 
   nextFile(node: NodeId): StoredFile | undefined {
@@ -92,14 +110,14 @@ export class MountTree implements Tree {
 
   getxattr(node: NodeId, name: Uint8Array): MaybePromise<Uint8Array | undefined> {
     const archive = this.#archive(node)
-    if (archive !== undefined) return archive.getxattr(node, name)
-    return later(this.#virtual(node).xattrs(), (all) => all.get(keyOf(name)))
+    if (archive !== undefined) return guarded(archive.guard, () => archive.getxattr(node, name))
+    return later(this.#xattrs(node), (all) => all.get(keyOf(name)))
   }
 
   listxattr(node: NodeId): MaybePromise<Uint8Array[]> {
     const archive = this.#archive(node)
-    if (archive !== undefined) return archive.listxattr(node)
-    return later(this.#virtual(node).xattrs(), (all: Xattrs) => [...all.keys()].map(bytesOfKey))
+    if (archive !== undefined) return guarded(archive.guard, () => archive.listxattr(node))
+    return later(this.#xattrs(node), (all) => [...all.keys()].map(bytesOfKey))
   }
 
   remember(hi: number, lo: number, count: number): void {
@@ -130,6 +148,27 @@ export class MountTree implements Tree {
     return this.#stats()
   }
 
+  #openFile(id: NodeId): MaybePromise<number> {
+    const { guard } = this.#archive(id) ?? this.#virtual(id)
+    if (guard === undefined) return 0
+    return guard.run(() => {
+      const handle = ++this.#lastHandle
+      this.#open.set(handle, guard.hold)
+      guard.hold.noteOpen()
+      return handle
+    })
+  }
+
+  #releaseFile(handle: number): void {
+    this.#open.get(handle)?.noteClosed()
+    this.#open.delete(handle)
+  }
+
+  #xattrs(id: NodeId): MaybePromise<Xattrs> {
+    const node = this.#virtual(id)
+    return guarded(node.guard, () => node.xattrs())
+  }
+
   /** The archive a node belongs to; undefined: a virtual node. */
   #archive(id: NodeId): ArchiveNodes | undefined {
     const number = archiveOf(id.hi)
@@ -151,6 +190,10 @@ export class MountTree implements Tree {
     if (parent === archive.pxar.rootEnd) return this.#archives.rootOf(archive.number)
     return { hi: nodeHi(archive.number, true, parent), lo: nodeLo(parent) }
   }
+}
+
+function guarded<T>(guard: SnapshotGuard | undefined, work: () => MaybePromise<T>): MaybePromise<T> {
+  return guard === undefined ? work() : guard.run(work)
 }
 
 function later<T, R>(value: MaybePromise<T>, use: (value: T) => R): MaybePromise<R> {

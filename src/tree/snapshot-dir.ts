@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import { archivesOf, findArchive, type Archive } from '../source/archives.js'
 import { FormatError, NodeError } from '../errors/errors.js'
 import type { SnapshotManifest, SnapshotRef } from '../source/datastore.js'
 import { CLIENT_LOG_NAME, MANIFEST_NAME } from '../source/names.js'
 import { parseSnapshotTime } from '../source/snapshot-time.js'
 import { DiskSet } from '../volumes/disk-set.js'
+import { identityOf, isImage, PARTS_SUFFIX, versionOf, versionOfImages } from './archive-versions.js'
 import { ArchiveRoot } from './archive-root.js'
 import type { ArchiveSpec } from './archive-set.js'
 import { ChangingFileNode, FileNode, type FileState } from './file-nodes.js'
@@ -12,6 +12,7 @@ import { linkPass } from './link-pass.js'
 import { LiveDir, type Child, type Children } from './live-dir.js'
 import { PartsDir } from './parts-dir.js'
 import type { StoreContext } from './store-context.js'
+import { SnapshotGuard } from './snapshot-holds.js'
 import type { NodeId } from './tree.js'
 import { LIVE_TTL, type VirtualNode, type Xattrs } from './virtual-node.js'
 import { XATTR } from './xattr-names.js'
@@ -19,14 +20,12 @@ import { XATTR } from './xattr-names.js'
 const S_IFDIR = 0o40000
 const S_IFREG = 0o100000
 
-/** Behind the name of an image: the folder of its partitions and volumes. */
-export const PARTS_SUFFIX = '.parts'
-
 /** A snapshot: its archives as folders, images and blobs as files, manifest and log beside them. */
 export class SnapshotDir extends LiveDir {
   readonly #context: StoreContext
   readonly #snapshot: SnapshotRef
   readonly #time: number
+  readonly #inside: SnapshotGuard | undefined
   #seen: SnapshotManifest | undefined
   #disks: { readonly version: string; readonly set: DiskSet } | undefined
 
@@ -35,6 +34,13 @@ export class SnapshotDir extends LiveDir {
     this.#context = context
     this.#snapshot = snapshot
     this.#time = parseSnapshotTime(snapshot.time) ?? context.since
+    const hold = context.holds?.of(snapshot)
+    if (hold !== undefined) this.#inside = new SnapshotGuard(hold)
+  }
+
+  /** A look at the folder itself needs no lock, one into it does. */
+  override get inside(): SnapshotGuard | undefined {
+    return this.#inside
   }
 
   protected async load(): Promise<Children> {
@@ -112,7 +118,7 @@ export class SnapshotDir extends LiveDir {
     for (const archive of archivesOf((await this.#look()).manifest)) {
       if (!isTree(archive)) continue
       const path = this.childPath(archive.name)
-      const identity = `${path}\0${versionOf(archive)}`
+      const identity = identityOf(path, versionOf(archive))
       this.#context.archives.register(identity, path, this.#context.registry.idFor(identity))
     }
   }
@@ -131,14 +137,25 @@ export class SnapshotDir extends LiveDir {
 
   #child(archive: Archive, all: readonly Archive[], seen: SnapshotManifest): Child {
     const version = versionOf(archive)
+    const identity = identityOf(archive.name, version)
     if (isTree(archive)) {
       return {
         type: S_IFDIR,
         version,
-        make: (id, parent, path) => this.#archiveRoot(id, parent, path, archive, all, seen, `${path}\0${version}`),
+        make: (id, parent, path) => this.#archiveRoot(id, parent, path, archive, all, seen, identityOf(path, version)),
       }
     }
-    return { type: S_IFREG, version, make: (id, parent, path) => this.#file(id, parent, path, archive, seen) }
+    return { type: S_IFREG, version, make: (id, parent, path) => this.#guarded(this.#file(id, parent, path, archive, seen), identity) }
+  }
+
+  /** The node, valid as long as the snapshot shows that under its name. */
+  #guarded<T extends VirtualNode>(node: T, identity: string): T {
+    node.guard = this.#guard(identity)
+    return node
+  }
+
+  #guard(identity: string): SnapshotGuard | undefined {
+    return this.#inside === undefined ? undefined : new SnapshotGuard(this.#inside.hold, identity)
   }
 
   #archiveRoot(
@@ -152,10 +169,12 @@ export class SnapshotDir extends LiveDir {
   ): VirtualNode {
     const { opener, archives, owner } = this.#context
     const [meta, payload] = archive.files
+    const identity = identityOf(archive.name, versionOf(archive))
     const catalog = archive.kind === 'pxar' ? all.find((other) => other.kind === 'catalog')?.files[0] : undefined
     const spec: ArchiveSpec = {
       key,
       name: path,
+      guard: this.#guard(identity),
       openStreams: () => ({
         meta: opener.stream(this.#snapshot, meta!, seen),
         ...(payload === undefined ? {} : { payload: opener.stream(this.#snapshot, payload, seen) }),
@@ -166,7 +185,7 @@ export class SnapshotDir extends LiveDir {
       ),
     }
     const opening = { mtimeSec: this.#time, open: () => archives.open(spec, id) }
-    return new ArchiveRoot(id, parent, path, owner, opening, { entryTtl: LIVE_TTL })
+    return this.#guarded(new ArchiveRoot(id, parent, path, owner, opening, { entryTtl: LIVE_TTL }), identity)
   }
 
   #file(id: NodeId, parent: VirtualNode | undefined, path: string, archive: Archive, seen: SnapshotManifest): VirtualNode {
@@ -187,7 +206,7 @@ export class SnapshotDir extends LiveDir {
   /** The folder of what is inside an image. Volumes may span all images of the snapshot. */
   #parts(name: string, archives: readonly Archive[], seen: SnapshotManifest): Child {
     const images = archives.filter(isImage)
-    const version = createHash('sha256').update(images.map(versionOf).join()).digest('hex')
+    const version = versionOfImages(archives)
     const disks = (): DiskSet => {
       if (this.#disks?.version !== version) {
         const all = images.map((image) => ({ name: image.name, stream: this.#context.opener.stream(this.#snapshot, image.files[0]!, seen) }))
@@ -196,7 +215,12 @@ export class SnapshotDir extends LiveDir {
       return this.#disks.set
     }
     const source = { mtimeSec: this.#time, version, volumes: () => disks().volumesOf(name) }
-    return { type: S_IFDIR, version, make: (id, parent, path) => new PartsDir(id, parent, path, this.#context, source) }
+    const identity = identityOf(name + PARTS_SUFFIX, version)
+    return {
+      type: S_IFDIR,
+      version,
+      make: (id, parent, path) => this.#guarded(new PartsDir(id, parent, path, this.#context, source), identity),
+    }
   }
 
   #changing(filename: string): Child {
@@ -220,16 +244,8 @@ export class SnapshotDir extends LiveDir {
   }
 }
 
-function isImage(archive: Archive): boolean {
-  return archive.kind === 'image'
-}
-
 function isTree(archive: Archive): boolean {
   return archive.kind === 'pxar' || archive.kind === 'split-pxar'
-}
-
-function versionOf(archive: Archive): string {
-  return archive.files.map((file) => file.csum).join('')
 }
 
 /** What a lone half of a split archive lacks, for a person. */

@@ -4,6 +4,7 @@ import type { Datastore, SnapshotManifest, SnapshotRef } from '../source/datasto
 import type { ManifestFile } from '../source/manifest.js'
 import type { ArchiveSet } from './archive-set.js'
 import type { NodeRegistry } from './node-registry.js'
+import type { SnapshotHolds } from './snapshot-holds.js'
 import type { MaybePromise } from './tree.js'
 import type { Owner } from './virtual-node.js'
 
@@ -39,6 +40,8 @@ export interface StoreContext {
   readonly registry: NodeRegistry
   readonly archives: ArchiveSet
   readonly owner: Owner
+  /** Absent: snapshots are not locked. */
+  readonly holds?: SnapshotHolds | undefined
   /** Seconds since the epoch; the time of folders that have none of their own. */
   readonly since: number
   /** Notes what is wrong with something that is shown all the same; `path` is for people. */

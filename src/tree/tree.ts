@@ -113,5 +113,11 @@ export interface Tree {
   remember(hi: number, lo: number, count: number): void
   /** The kernel dropped `count` references. */
   forget(hi: number, lo: number, count: number): void
+  /**
+   * Present when it matters which files are open. Whoever opens one calls this, and `release` with the
+   * handle it gave (0: nothing to release). Rejects with ESTALE when it is not that file any more.
+   */
+  readonly open?: ((node: NodeId) => MaybePromise<number>) | undefined
+  readonly release?: ((handle: number) => void) | undefined
   statfs(): FsStats
 }

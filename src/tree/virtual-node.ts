@@ -1,4 +1,5 @@
 import { NodeError } from '../errors/errors.js'
+import type { SnapshotGuard } from './snapshot-holds.js'
 import { emptyAttr, type Attr, type Content, type DirSink, type Entry, type MaybePromise, type NodeId } from './tree.js'
 
 /** Validity of what lies above the archives, in seconds; with LISTING_MS, a change shows within a second. */
@@ -26,11 +27,19 @@ export abstract class VirtualNode {
   readonly path: string
   /** References the kernel holds. */
   references = 0
+  /** What is held while this node is used; the folder around it says that of its nodes. */
+  guard: SnapshotGuard | undefined
 
   constructor(id: NodeId, parent: VirtualNode | undefined, path: string) {
     this.id = id
     this.parent = parent
     this.path = path
+    this.guard = parent?.inside
+  }
+
+  /** What is held while something is looked up or listed in this node. */
+  get inside(): SnapshotGuard | undefined {
+    return this.guard
   }
 
   abstract getattr(): MaybePromise<Attr>

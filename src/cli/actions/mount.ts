@@ -8,6 +8,7 @@ import { LOG_LEVELS, type LogLevel } from '../../daemon/log-level.js'
 import { UsageError } from '../../errors/errors.js'
 import { dropSecrets } from '../../daemon/secret-environment.js'
 import { findKeys } from '../keys/key-files.js'
+import { chooseLock } from '../lock-options.js'
 import type { MountArguments } from '../mount-arguments.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
@@ -77,7 +78,8 @@ function channelOf(config: MountConfig): number | undefined {
 
 /** The configuration a command line means. UsageError names the argument that is wrong. */
 export function buildMountConfig(args: MountArguments, env: NodeJS.ProcessEnv, cwd: Buffer): MountConfig {
-  const { mount: options, own } = splitMountOptions(args.options)
+  const { mount: options, own, flags } = splitMountOptions(args.options)
+  const lock = chooseLock(args.lock === 'none' || flags.has('no-lock'), args.lock === 'require' || flags.has('require-lock'))
   const mountpoint = args.operands.at(-1)
   const cacheSize = args.cacheSize ?? own['cache-size']
   const decoders = args.decoders ?? own.decoders
@@ -96,6 +98,7 @@ export function buildMountConfig(args: MountArguments, env: NodeJS.ProcessEnv, c
     cacheBytes: cacheSize === undefined ? DEFAULT_CACHE_BYTES : cacheBytes(cacheSize),
     decoders: decoders === undefined ? DEFAULT_DECODERS : parseCount(decoders, '--decoders', 1, MAX_DECODERS),
     ...(args.force ? { force: true } : {}),
+    ...(lock === undefined ? {} : { lock }),
     driver: oneOf<Driver>(args.driver ?? own.driver, DRIVERS, '--driver') ?? 'kernel',
     log: {
       level: oneOf<LogLevel>(args.logLevel ?? own['log-level'], LOG_LEVELS, '--log-level') ?? 'info',

@@ -1,5 +1,6 @@
 import type { Argv, CommandModule } from 'yargs'
 import type { Choose } from '../context.js'
+import { LOCK_OPTIONS } from '../lock-options.js'
 import { readMountArguments } from '../mount-arguments.js'
 import { lastOf } from '../option-values.js'
 
@@ -11,6 +12,7 @@ const options = {
   keyfd: { type: 'string', requiresArg: true, describe: 'Descriptor to read the encryption key from' },
   'master-keyfile': { type: 'string', requiresArg: true, describe: 'Private master key (PEM): opens backups that carry their key' },
   force: { type: 'boolean', describe: 'Show what contradicts its manifest or signature' },
+  ...LOCK_OPTIONS,
   'cache-size': { type: 'string', requiresArg: true, describe: 'Memory for decoded chunks (default 256M)' },
   decoders: { type: 'string', requiresArg: true, describe: 'Decoding threads (default 2)' },
 } as const
