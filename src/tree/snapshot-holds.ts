@@ -19,6 +19,9 @@ export interface HoldSettings {
   warn(message: string, fields: ErrorFields): void
 }
 
+/** What of a store is needed to hold its snapshots. */
+export type LockingStore = Pick<Datastore, 'lockSnapshot' | 'unlockSnapshot' | 'readManifest'>
+
 /** A snapshot that is held. */
 export interface HeldSnapshot {
   /** `ns/prod/host/web/2026-01-02T00:00:00Z`. */
@@ -36,14 +39,14 @@ export interface HeldSnapshot {
 export class SnapshotHolds {
   /** Nothing is given up before the end: who opens and closes files need not be told. */
   readonly lasting: boolean
-  readonly #datastore: Datastore
+  readonly #datastore: LockingStore
   readonly #settings: HoldSettings
   readonly #now: () => number
   readonly #holds = new Map<string, SnapshotHold>()
   readonly #warned = new Set<string>()
   #timer: NodeJS.Timeout | undefined
 
-  constructor(datastore: Datastore, settings: HoldSettings) {
+  constructor(datastore: LockingStore, settings: HoldSettings) {
     this.lasting = settings.releaseAfterMs === Infinity
     this.#datastore = datastore
     this.#settings = settings
@@ -114,7 +117,8 @@ export class SnapshotHolds {
 
   /** The same obstacle is mostly there for every snapshot. */
   #warn({ kind, code, message }: LockProblem, place: string): void {
-    if (this.#warned.has(kind + code)) return
+    // Told when the store was opened.
+    if (code === 'unknown' || this.#warned.has(kind + code)) return
     this.#warned.add(kind + code)
     this.#settings.warn(`snapshots are not fully locked, so the server may remove them meanwhile: ${message}`, { path: place, code })
   }

@@ -2,6 +2,10 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { buildMountConfig } from '#src/cli/actions/mount.js'
+import { plainMountArguments } from '#src/cli/mount-arguments.js'
+import { startDaemon } from '#src/daemon/background.js'
+import type { MountConfig } from '#src/daemon/mount-config.js'
 import { repoDir } from './golden.js'
 import { runProgram, type Finished, type RunOptions } from './run-program.js'
 
@@ -93,6 +97,15 @@ export class MountRig {
     if (code !== 0) throw new Error(`mount ended with ${code}: ${err}`)
     if (pid === undefined) throw new Error(`mounted, but there is no record of it: ${out}${err}`)
     return { path: bytes.toString(), bytes, pid, output: out }
+  }
+
+  /** A mount with what no command line can ask for, by the user of the tests. */
+  async mountWith(source: string, changes: Partial<MountConfig>, name = 'mnt'): Promise<Mounted> {
+    const bytes = this.#mountpoint(name)
+    const config = buildMountConfig(plainMountArguments([source, bytes.toString()]), {}, Buffer.from('/'))
+    const { pid } = await startDaemon().mount({ ...config, ...changes })
+    this.#pids.add(pid)
+    return { path: bytes.toString(), bytes, pid, output: '' }
   }
 
   /** `pbsfs mount --foreground`, as a child that can be sent signals; resolves when it says that it is mounted. */

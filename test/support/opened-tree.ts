@@ -1,17 +1,21 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
 import type { OpenTree } from '#src/app/open-settings.js'
+import type { LockReport, LockSettings } from '#src/app/snapshot-locking.js'
 import { openTree } from '#src/app/open-tree.js'
 import { ProblemLog } from '#src/app/problem-log.js'
 import { NodeError, type ErrorFields } from '#src/errors/errors.js'
 import { resolveSource } from '#src/source/resolve-source.js'
 import { parseSource } from '#src/source/source-string.js'
-import { ROOT, type Entry } from '#src/tree/tree.js'
+import { ROOT, type Entry, type Tree } from '#src/tree/tree.js'
 import type { TestKey } from './datastore-writer.js'
 
 export interface TreeSettings {
   keys?: readonly TestKey[]
   masterKeys?: readonly KeyObject[]
   force?: boolean
+  locks?: LockSettings
+  /** Of the server of this host. */
+  configDir?: string
 }
 
 /** A SOURCE opened as a tree in this process, with real decode threads and no mount. */
@@ -31,7 +35,10 @@ export class OpenedTree {
     const problems = new ProblemLog()
     const lines: string[] = []
     const at = (level: string) => (message: string, _fields?: ErrorFields) => void lines.push(`${level} ${message}`)
-    const resolved = await resolveSource(parseSource(Buffer.from(source)), { cwd: Buffer.from('/') })
+    const resolved = await resolveSource(parseSource(Buffer.from(source)), {
+      cwd: Buffer.from('/'),
+      ...(settings.configDir === undefined ? {} : { configDir: settings.configDir }),
+    })
     const opened = await openTree(resolved, {
       cacheBytes: 64 << 20,
       decoders: 1,
@@ -43,6 +50,7 @@ export class OpenedTree {
         masterKeys: settings.masterKeys ?? [],
       },
       force: settings.force ?? false,
+      locks: settings.locks,
     })
     return new OpenedTree(opened, problems, lines)
   }
@@ -76,6 +84,24 @@ export class OpenedTree {
     const { idHi, idLo } = await this.entry(path)
     const value = await this.#opened.tree.getxattr({ hi: idHi, lo: idLo }, Buffer.from(name))
     return value === undefined ? undefined : Buffer.from(value).toString()
+  }
+
+  /** What `open` of the tree gives; throws when the tree does not want to know. */
+  async openFile(path: string): Promise<number> {
+    const { idHi, idLo } = await this.entry(path)
+    return this.#opened.tree.open!({ hi: idHi, lo: idLo })
+  }
+
+  releaseFile(handle: number): void {
+    this.#opened.tree.release!(handle)
+  }
+
+  get tree(): Tree {
+    return this.#opened.tree
+  }
+
+  locks(): LockReport | undefined {
+    return this.#opened.locks()
   }
 
   close(): Promise<void> {
