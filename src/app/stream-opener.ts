@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache'
 import { decodeBlobFileInSteps } from '../blob/decode.js'
 import { MAX_BLOB_FILE_SIZE, parseBlob } from '../blob/data-blob.js'
 import type { ReadAt } from '../bytes/read-at.js'
-import { IntegrityError, KeyError } from '../errors/errors.js'
+import { IntegrityError, KeyError, NodeError, SourceError } from '../errors/errors.js'
 import type { AnyIndex } from '../index/parse-index.js'
 import { openPagedFixedIndex } from '../index/paged-fixed-index.js'
 import { compareWithManifest, parseIndex } from '../index/parse-index.js'
@@ -89,6 +89,7 @@ export class StoreStreams implements StreamOpener {
     const running = this.#opening.get(key)
     if (running !== undefined) return running
     const opening = this.#load(snapshot, file, seen)
+      .catch((error: unknown) => this.#explain(error, snapshot))
       .then((stream) => {
         this.#indices.set(key, stream)
         this.#latest = { key, stream }
@@ -116,6 +117,18 @@ export class StoreStreams implements StreamOpener {
     const known = this.#keys.force ? [] : file.cryptMode === 'encrypt' ? keys.map((key) => this.#zerosOf(key)) : [new ZeroChunks()]
     const read = (offset: number, length: number) => this.#datastore.readPart(snapshot, file.filename, offset, length)
     return openPagedFixedIndex(read, name, (length) => known.flatMap((zeros) => zeros.digestOf(length) ?? []))
+  }
+
+  /** A file that is missing because its snapshot is: who still has it open has a stale one. */
+  async #explain(error: unknown, snapshot: SnapshotRef): Promise<never> {
+    if (!(error instanceof SourceError) || error.fields['code'] !== 'ENOENT') throw error
+    const [info, store] = await Promise.all([this.#datastore.snapshotInfo(snapshot), this.#datastore.describe()])
+    // Without its chunks the whole store is away.
+    if (info !== undefined || store.unreadable !== undefined) throw error
+    const place = placeOf(snapshot)
+    const message = `${place}: the snapshot was removed while it was in use`
+    this.#keys.warn(message, place)
+    throw new NodeError('ESTALE', message, { path: place }, { cause: error })
   }
 
   #makeStream(name: string, index: AnyIndex, file: ManifestFile, key: RingKey | undefined): ChunkStream {
@@ -155,7 +168,9 @@ export class StoreStreams implements StreamOpener {
     const name = nameOf(snapshot, filename)
     // The manifest itself and the client's log are not signed: they can be read whatever the signature is worth.
     if (expected !== undefined) await this.#keys.keysFor(snapshot, seen, false)
-    const bytes = await this.#datastore.readFile(snapshot, filename, MAX_BLOB_FILE_SIZE)
+    const bytes = await this.#datastore
+      .readFile(snapshot, filename, MAX_BLOB_FILE_SIZE)
+      .catch((error: unknown) => this.#explain(error, snapshot))
     const { encrypted } = parseBlob(bytes, name)
     const problem = expected === undefined ? undefined : findBlobProblem(bytes, encrypted, name, expected)
     if (problem !== undefined && !this.#keys.force) throw problem

@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { getSystemErrorName } from 'node:util'
 import { NodeError, PbsfsError } from './errors.js'
 
 /** Errnos as positive numbers; this file is the one place that chooses among them for an error. */
@@ -10,6 +11,14 @@ export const ERRNO = {
     | 'EIO' | 'ENOENT' | 'EINVAL' | 'EROFS' | 'ENOSYS' | 'ENOTTY' | 'ENXIO' | 'ENODATA' | 'ERANGE' | 'EACCES' | 'EBUSY'
     | 'EINTR' | 'EPROTO' | 'EOPNOTSUPP' | 'ENODEV' | 'ECONNABORTED' | 'EAGAIN' | 'ENAMETOOLONG' | 'ENOTDIR']: number
 } // prettier-ignore
+
+const NAMES = new Map<number, string>(Object.entries(constants.errno).map(([name, errno]) => [errno, name]))
+
+/** 'ESTALE' for 116 or -116, which the runtime itself has no name for; `errno N` for what nobody names. */
+export function nameOfErrno(errno: number): string {
+  const name = getSystemErrorName(-Math.abs(errno))
+  return name.startsWith('Unknown') ? (NAMES.get(Math.abs(errno)) ?? `errno ${Math.abs(errno)}`) : name
+}
 
 /**
  * Errnos of the storage that say something to the caller. ENOENT is not among them: a chunk

@@ -1,4 +1,4 @@
-import { getSystemErrorName } from 'node:util'
+import { nameOfErrno } from '../errors/errno.js'
 import { SourceError } from '../errors/errors.js'
 import { bindCall as bind, koffi as loadKoffi } from '../posix/koffi.js'
 
@@ -112,8 +112,7 @@ export function cString(text: Uint8Array | string): Buffer {
 
 /** 'ENOENT' for 2 or -2. */
 export function errnoName(errno: number): string {
-  const name = getSystemErrorName(-Math.abs(errno))
-  return name.startsWith('Unknown') ? `errno ${Math.abs(errno)}` : name
+  return nameOfErrno(errno)
 }
 
 /** The positive errno of an error thrown by `node:fs`; EIO (5) when it carries none. */

@@ -1,4 +1,4 @@
-import { getSystemErrorName } from 'node:util'
+import { nameOfErrno } from '../errors/errno.js'
 import { bindCall, type Raw } from './koffi.js'
 
 const LOCK_SH = 1
@@ -15,5 +15,5 @@ let flock: Raw | undefined
 export function tryLock(fd: number, kind: 'shared' | 'exclusive'): string | undefined {
   flock ??= bindCall('int flock(int, int)')
   const result = flock(fd, (kind === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB)
-  return result < 0 ? getSystemErrorName(result) : undefined
+  return result < 0 ? nameOfErrno(result) : undefined
 }

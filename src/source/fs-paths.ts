@@ -1,5 +1,6 @@
 import { constants, lstatSync, type Stats } from 'node:fs'
 import { asBuffer, escapeName } from '../bytes/names.js'
+import { nameOfErrno } from '../errors/errno.js'
 import { SourceError, type ErrorFields } from '../errors/errors.js'
 
 /** A path for node:fs: text where it is valid UTF-8 (faster), else bytes. */
@@ -29,8 +30,9 @@ export function showPath(path: FsPath | Uint8Array): string {
 }
 
 export function errorCode(error: unknown): string {
-  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined
-  return typeof code === 'string' ? code : 'EIO'
+  const { code, errno } = error instanceof Error ? (error as { readonly code?: unknown; readonly errno?: unknown }) : {}
+  if (typeof code !== 'string') return 'EIO'
+  return code.startsWith('Unknown') && typeof errno === 'number' && errno < 0 ? nameOfErrno(errno) : code
 }
 
 const SENTENCES: Readonly<Record<string, string>> = {

@@ -3,7 +3,7 @@ import {
   AbortedError, BusyError, ChunkUnavailableError, FormatError, IntegrityError, KeyError, NodeError, SourceError, TruncatedError,
   UnsupportedError, UsageError, type NodeErrno,
 } from '#src/errors/errors.js' // prettier-ignore
-import { errnoOf, isBug, isOrdinary } from '#src/errors/errno.js'
+import { errnoOf, isBug, isOrdinary, nameOfErrno } from '#src/errors/errno.js'
 
 describe('errnoOf', () => {
   it.each([
@@ -45,4 +45,8 @@ describe('errnoOf', () => {
     expect(isBug(new SourceError('x'))).toBe(false)
     expect(isBug(new RangeError('x'))).toBe(true)
   })
+})
+
+it('names what the runtime has no name for', () => {
+  expect([2, -116, 37, 3999].map(nameOfErrno)).toEqual(['ENOENT', 'ESTALE', 'ENOLCK', 'errno 3999'])
 })

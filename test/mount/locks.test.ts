@@ -8,7 +8,7 @@ import type { LockStatus, StatusDocument } from '#src/daemon/status.js'
 import { exampleStore } from '../support/golden.js'
 import { LockServer } from '../support/lock-server.js'
 import { MountRig, waitUntil } from '../support/mount-rig.js'
-import { describeWith } from '../support/needs.js'
+import { describeWith, skipWithout } from '../support/needs.js'
 import { runProgram, sh } from '../support/run-program.js'
 
 const FIRST = '2026-01-01T00:00:00Z'
@@ -207,6 +207,7 @@ describeWith({ fuse: true, root: true, programs: { python3: 'python3' } }, 'lock
     expect(await isFree(FIRST)).toEqual(HELD)
     process.kill(pid, 'SIGKILL')
     await becomesFree(FIRST)
+    await rig.pbsfs(['umount', mnt])
   })
 
   it('--no-lock takes none, and the kernel opens files by itself', async () => {
@@ -217,11 +218,8 @@ describeWith({ fuse: true, root: true, programs: { python3: 'python3' } }, 'lock
   })
 
   it('through fuse-native as well', async (context) => {
-    try {
-      await mount('', { driver: 'fuse-native' })
-    } catch {
-      return context.skip('fuse-native is not there')
-    }
+    skipWithout({ fuseNative: true }, context)
+    await mount('', { driver: 'fuse-native' })
     const fd = openSync(web(FIRST, FILE), 'r')
     await new Promise((resolve) => setTimeout(resolve, 2 * IDLE_MS))
     expect(await isFree(FIRST)).toEqual(HELD)
