@@ -53,9 +53,10 @@ export function lockFolder(path: FsPath, kind: 'shared' | 'exclusive'): Attempt 
 }
 
 /** The lock counts only if what was locked still has its name: else somebody removed it meanwhile. */
-function lockAt(path: FsPath, kind: 'shared' | 'exclusive', open: () => number): Attempt {
+function lockAt(path: FsPath, kind: 'shared' | 'exclusive', open: () => number | undefined): Attempt {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const fd = open()
+    if (fd === undefined) continue
     let keep = false
     try {
       const refused = tryLock(fd, kind)
@@ -83,10 +84,15 @@ function statFolder(path: string): Stats {
   return stats
 }
 
-function openFile(path: string, folder: string, owner: Stats): number {
-  const fd = openExisting(path) ?? makeFile(path, folder, owner) ?? openExisting(path)
-  if (fd === undefined) throw sourceError('comes and goes', 'lock', path, 'EAGAIN')
-  if (fstatSync(fd).isFile()) return fd
+/** undefined: it was removed again as soon as it was made. */
+function openFile(path: string, folder: string, owner: Stats): number | undefined {
+  let fd = openExisting(path)
+  if (fd === undefined) {
+    makeFile(path, folder, owner)
+    // By its name, which is then what is shown of the one who has it open.
+    fd = openExisting(path)
+  }
+  if (fd === undefined || fstatSync(fd).isFile()) return fd
   closeSync(fd)
   throw sourceError('not a regular file', 'lock', path, 'ENXIO')
 }
@@ -104,8 +110,8 @@ function openExisting(path: string): number | undefined {
   return undefined
 }
 
-/** undefined: somebody else made it first. */
-function makeFile(path: string, folder: string, owner: Stats): number | undefined {
+/** Nothing happens when somebody else made it first. */
+function makeFile(path: string, folder: string, owner: Stats): void {
   requireMaker(path, owner)
   const temporary = temporaryName(folder)
   let fd: number | undefined
@@ -116,13 +122,13 @@ function makeFile(path: string, folder: string, owner: Stats): number | undefine
     fchmodSync(fd, FILE_MODE)
     // Unlike a rename this never takes the place of a file that is there.
     linkSync(temporary, path)
-    return fd
   } catch (error) {
-    if (fd !== undefined) closeSync(fd)
-    if (errorCode(error) === 'EEXIST') return undefined
-    throw fsError(error, 'lock', path)
+    if (errorCode(error) !== 'EEXIST') throw fsError(error, 'lock', path)
   } finally {
-    if (fd !== undefined) unlinkSync(temporary)
+    if (fd !== undefined) {
+      closeSync(fd)
+      unlinkSync(temporary)
+    }
   }
 }
 

@@ -71,6 +71,17 @@ describe('SOURCE MOUNTPOINT', () => {
     expect((await config(['/s', '/m', '-o', 'decoders=3', '--decoders', '4'])).decoders).toBe(4)
   })
 
+  test('locks: as options, in -o, not both', async () => {
+    expect((await config(['/s', '/m'])).lock).toBeUndefined()
+    expect((await config(['/s', '/m', '--no-lock'])).lock).toBe('none')
+    expect((await config(['/s', '/m', '--require-lock'])).lock).toBe('require')
+    expect((await config(['/s', '/m', '-o', 'ro,no-lock'])).lock).toBe('none')
+    expect((await config(['/s', '/m', '-o', 'require_lock'])).lock).toBe('require')
+    await expect(config(['/s', '/m', '--no-lock', '-o', 'require-lock'])).rejects.toThrow('exclude each other')
+    await expect(config(['/s', '/m', '-o', 'no-lock=1'])).rejects.toThrow('no-lock=1')
+    await expect(read('mount', '/s', '/m', '--no-lock', '--require-lock')).rejects.toThrow('exclude each other')
+  })
+
   test('--payload-input', async () => {
     const value = await config(['a.mpxar', '/m', '--payload-input', '../b.ppxar'])
     expect(decodeBytes(value.source.payloadInput!).toString()).toBe('/home/u/../b.ppxar')

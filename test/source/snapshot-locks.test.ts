@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -126,6 +126,31 @@ describeWith({ programs: { python3: 'python3' } }, 'the lock of a snapshot', () 
     expect(statSync(lockFile()).ino).not.toBe(old)
   })
 
+  it('is never one on a file that the server removed at that moment', async () => {
+    await store.lockSnapshot(snapshot, place)
+    await store.close()
+    const remover = spawn('python3', ['-c', REMOVE_AGAIN_AND_AGAIN, lockFile()], { stdio: 'ignore' })
+    try {
+      let taken = 0
+      let busy = 0
+      for (let i = 0; i < 1000; i++) {
+        const lock = await store.lockSnapshot(snapshot, place).catch((error: unknown) => error as Error)
+        if (lock instanceof BusyError) busy++
+        else if (lock instanceof Error || lock === undefined) throw lock ?? new Error('gone')
+        else {
+          taken++
+          expect(lock.problems).toEqual([])
+          expect(openPaths().filter((open) => open.endsWith(' (deleted)'))).toEqual([])
+          await store.unlockSnapshot(snapshot, lock.id)
+        }
+      }
+      expect(taken).toBeGreaterThan(0)
+      expect(taken + busy).toBe(1000)
+    } finally {
+      remover.kill('SIGKILL')
+    }
+  })
+
   it.each<[string, (at: string) => void, string]>([
     ['a link in the place of the file', (at) => symlinkSync('/etc/passwd', at), 'ELOOP'],
     ['a fifo', (at) => execFileSync('mkfifo', [at]), 'ENXIO'],
@@ -223,6 +248,23 @@ describeWith({ programs: { python3: 'python3' }, root: true }, 'lock files', () 
     expect(lockAs(65534)).toBe('EACCES')
   })
 })
+
+/** A server that destroys a snapshot of that name without end: lock, remove the file, give up the lock. */
+const REMOVE_AGAIN_AND_AGAIN = `
+import fcntl, os, sys
+while True:
+    try:
+        fd = os.open(sys.argv[1], os.O_RDWR)
+    except FileNotFoundError:
+        continue
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(fd).st_ino == os.stat(sys.argv[1]).st_ino:
+            os.unlink(sys.argv[1])
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(fd)
+`
 
 /** Locks and prints the codes of the problems. */
 const LOCK_AS = `
