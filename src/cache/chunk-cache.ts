@@ -6,11 +6,13 @@ export interface ChunkMemory {
   readonly offset: number
   readonly length: number
   readonly bytes: Uint8Array
+  /** Does the cache still hold it? False before it is published, and once it was evicted. */
+  readonly cached: boolean
 }
 
 interface Resident extends ChunkMemory {
   pins: number
-  /** False once the cache has let go of it; its memory is freed with the last pin. */
+  /** Its memory is freed with the last pin once this is false. */
   cached: boolean
 }
 
@@ -63,7 +65,7 @@ export class ChunkCache {
       this.#evictions++
       offset = this.#extents.allocate(length)
     }
-    return { offset, length, bytes: this.#bytes.subarray(offset, offset + length) }
+    return { offset, length, bytes: this.#bytes.subarray(offset, offset + length), cached: false }
   }
 
   /** Puts decoded and verified memory into the cache under its digest. */

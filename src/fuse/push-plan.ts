@@ -1,83 +1,110 @@
-/** Files pushed at a time. 32 to 128 are about equally good. */
+/** Entries of a directory pushed at a time. 32 to 128 are about equally good. */
 export const WINDOW = 100
 
-/** Place in a window of the file that is not pushed. */
-export const MARKER = WINDOW >>> 1
+/** Files pushed to one caller before one is left out, whose read tells that the caller has come that far. */
+export const MARKER_EVERY = 50
 
-/** Readers followed at once. */
-const READERS = 16
+/** Files pushed to a caller that reads nothing before it gets no more. */
+export const CREDIT = 300
 
-/** Files read one after the other that make somebody who goes through a directory. */
-const EVIDENCE = 2
+/** Entries between two files that were read one after the other: others lie there that nobody reads. */
+const NEIGHBOURS = 4
 
-/** One reader; files are named by keys. */
-interface Reader {
-  /** The file that would come next; undefined once files are pushed. */
-  expected: string | undefined
-  streak: number
-  /** Files of the window. */
-  pushed: ReadonlySet<string>
-  /** The one file of the window that is not pushed: its read tells that the reader has come that far. */
-  marker: string | undefined
-  /** Last file of the window: the next one starts behind it. */
-  last: string | undefined
+/** Directories, and callers, followed at once. */
+const FOLLOWED = 16
+
+/** A directory somebody goes through. */
+interface Course {
+  /** The entry read last. */
+  last: number
+  /** What was pushed: entries `[from, to)`; nothing yet when both are 0. */
+  from: number
+  to: number
+  /** The one that was left out, or -1. */
+  marker: number
 }
 
-/** What follows from a read. */
-export type PushStep =
-  | { readonly kind: 'nothing' }
-  /** Nothing is known of this reader: tell `expect` which file follows. */
-  | { readonly kind: 'watch' }
-  /** Push what follows `after`, then tell `pushed`. */
-  | { readonly kind: 'push'; readonly after: string }
+/** A process that files were pushed for. */
+interface Caller {
+  credit: number
+  /** Files pushed since one was left out. */
+  unmarked: number
+}
+
+/** Entries `[from, to)` of a directory. */
+export interface Window {
+  readonly from: number
+  readonly to: number
+}
 
 /**
- * Decides when to put small files into the kernel's page cache before they are asked for. A
- * pushed file causes no request, so progress shows only at the marker in the middle of each window.
+ * Decides when to put small files into the kernel's page cache before they are asked for: when
+ * somebody read two neighbours, or has been reading that way and comes to the next directory. A
+ * pushed file causes no request, so progress shows only where a file was left out.
  */
 export class PushPlan {
   /** The one used last comes last. */
-  #readers: Reader[] = []
-  #current: Reader | undefined
+  readonly #courses = new Map<string, Course>()
+  readonly #callers = new Map<number, Caller>()
 
-  /** The file was read from its start. */
-  read(key: string): PushStep {
-    const marked = this.#readers.find((reader) => reader.marker === key)
-    if (marked !== undefined) return this.#push(marked, marked.last!)
-    const following = this.#readers.find((reader) => reader.expected === key)
-    if (following !== undefined) {
-      following.streak++
-      if (following.streak >= EVIDENCE) return this.#push(following, key)
-      this.#use(following)
-      return { kind: 'watch' }
+  /** Entry `index` of the directory was read from its start. Answers what to push, if anything. */
+  read(dir: string, index: number, caller: number): Window | undefined {
+    const course = recent(this.#courses, dir)
+    if (course === undefined) {
+      remember(this.#courses, dir, { last: index, from: 0, to: 0, marker: -1 })
+      return undefined
     }
-    // Asked for before it was pushed: no new reader.
-    if (this.#readers.some((reader) => reader.pushed.has(key))) return { kind: 'nothing' }
-    this.#use({ expected: undefined, streak: 1, pushed: new Set(), marker: undefined, last: undefined })
-    return { kind: 'watch' }
+    const last = course.last
+    course.last = index
+    if (course.to > 0) {
+      if (index === course.marker) return this.#open(course, course.to, caller)
+      // Asked for before it was pushed.
+      if (index >= course.from && index < course.to) return undefined
+      course.from = course.to = 0
+      course.marker = -1
+      return undefined
+    }
+    if (index <= last || index - last > NEIGHBOURS) return undefined
+    course.from = index + 1
+    return this.#open(course, index + 1, caller)
   }
 
-  /** After `watch`: the file that follows the one that was read, if there is one. */
-  expect(key: string | undefined): void {
-    this.#current!.expected = key
+  /** A caller has listed the directory to its end. */
+  listed(dir: string, caller: number): Window | undefined {
+    const known = this.#callers.get(caller)
+    if (caller === 0 || known === undefined || known.credit <= 0 || this.#courses.has(dir)) return undefined
+    remember(this.#courses, dir, { last: -1, from: 0, to: WINDOW, marker: -1 })
+    return { from: 0, to: WINDOW }
   }
 
-  /** After `push`: the files of the window in order. The one at `MARKER` was left out, if there are so many. */
-  pushed(keys: readonly string[]): void {
-    const reader = this.#current!
-    reader.expected = undefined
-    reader.pushed = new Set(keys)
-    reader.last = keys.at(-1)
-    reader.marker = keys[MARKER]
+  /** Is file `index` of a window to be left out? Asked for each file of it, in their order. */
+  leavesOut(dir: string, index: number, caller: number): boolean {
+    const course = this.#courses.get(dir)
+    const known = this.#callers.get(caller)
+    if (course === undefined || known === undefined) return false
+    known.credit--
+    if (course.marker >= 0 || ++known.unmarked < MARKER_EVERY) return false
+    known.unmarked = 0
+    course.marker = index
+    return true
   }
 
-  #push(reader: Reader, after: string): PushStep {
-    this.#use(reader)
-    return { kind: 'push', after }
+  #open(course: Course, from: number, caller: number): Window {
+    remember(this.#callers, caller, { credit: CREDIT, unmarked: 0 })
+    course.marker = -1
+    course.to = from + WINDOW
+    return { from, to: course.to }
   }
+}
 
-  #use(reader: Reader): void {
-    this.#current = reader
-    this.#readers = [...this.#readers.filter((other) => other !== reader), reader].slice(-READERS)
-  }
+function recent<K, V>(map: Map<K, V>, key: K): V | undefined {
+  const value = map.get(key)
+  if (value !== undefined) remember(map, key, value)
+  return value
+}
+
+function remember<K, V>(map: Map<K, V>, key: K, value: V): void {
+  map.delete(key)
+  map.set(key, value)
+  if (map.size > FOLLOWED) map.delete(map.keys().next().value!)
 }

@@ -1,23 +1,26 @@
 import { Worker } from 'node:worker_threads'
 import { SMALL_HEAP } from '../bytes/limits.js'
-import type { SharedRange } from '../bytes/read-at.js'
+import type { ReadAt, SharedRange } from '../bytes/read-at.js'
 import type { Log } from '../errors/log.js'
-import type { NodeId, StoredFile, Tree } from '../tree/tree.js'
-import type { PushBatch, PushedBatch, PusherSetup } from './push-messages.js'
-import { MARKER, PushPlan, WINDOW } from './push-plan.js'
+import { FILE_RUN_FIELDS, type DirFiles, type FileRun, type NodeId, type Tree } from '../tree/tree.js'
+import { BATCH_FIELDS, type PushBatch, type PushedBatch, type PusherSetup } from './push-messages.js'
+import { PushPlan, type Window } from './push-plan.js'
 
 /** Larger files are worth a READ. */
 const MAX_FILE = 16 * 1024
 
-/** Contents in one window. */
-const MAX_WINDOW_BYTES = 2 * 1024 * 1024
-
-/** Files handed to the thread at once, first and later. */
+/** Files handed to the thread at once, first and later: at first the reader is close behind. */
 const FIRST_BATCH = 4
 const BATCH = 32
 
+/** Longest piece of memory that is held for a batch as a whole. */
+const MAX_SPAN = 4 * 1024 * 1024
+
 /** Batches on their way; a window that finds more is dropped, its files are read as usual. */
 const MAX_BATCHES = 16
+
+/** Directories whose files are recognised without asking the tree. */
+const KNOWN_DIRS = 16
 
 /**
  * Puts small files into the kernel's page cache when somebody goes through a directory: the
@@ -29,6 +32,8 @@ export class Pusher {
   readonly #plan = new PushPlan()
   readonly #worker: Worker
   readonly #pinned = new Map<number, SharedRange[]>()
+  /** The one used last comes first. */
+  #dirs: readonly DirFiles[] = []
   #nextId = 1
   #stored = 0
   #stopped = false
@@ -51,16 +56,24 @@ export class Pusher {
     return this.#stored
   }
 
-  /** The node was read from its start. */
-  noteRead(node: NodeId): void {
+  /** The file was read from its start. */
+  noteRead(file: NodeId, caller: number): void {
     if (this.#stopped) return
-    const step = this.#plan.read(keyOf(node.hi, node.lo))
-    if (step.kind === 'watch') {
-      const next = this.#next(node)
-      this.#plan.expect(next === undefined ? undefined : keyOf(next.idHi, next.idLo))
-    } else if (step.kind === 'push') {
-      this.#pushBehind(nodeOf(step.after))
+    for (const dir of this.#dirs) {
+      const index = dir.indexOf(file)
+      if (index >= 0) return this.#read(dir, index, caller)
     }
+    void this.#lookUp(file, caller)
+  }
+
+  /** The directory was listed to its end; before that the kernel may not know its files. */
+  noteListed(node: NodeId, caller: number): void {
+    if (this.#stopped) return
+    const dir = this.#tree.filesIn?.(node)
+    const window = dir === undefined ? undefined : this.#plan.listed(dir.key, caller)
+    if (window === undefined) return
+    this.#know(dir!)
+    void this.#push(dir!, window, caller)
   }
 
   /** Pushes nothing more. The thread ends by itself once it has no write under way. */
@@ -70,46 +83,87 @@ export class Pusher {
     void this.#worker.terminate()
   }
 
-  /** Pushes a window of files behind `node`: at once what is in memory, the rest when it is there. */
-  #pushBehind(node: NodeId): void {
-    const keys: string[] = []
-    const rest: StoredFile[] = []
-    const batches = new Batches((files, ranges) => this.#send(files, ranges))
-    let bytes = 0
-    let next = this.#next(node)
-    while (next !== undefined && keys.length < WINDOW && bytes < MAX_WINDOW_BYTES) {
-      const { size } = next.content
-      if (keys.length !== MARKER && size > 0 && size <= MAX_FILE) {
-        bytes += size
-        const range = rest.length > 0 ? undefined : next.content.stream.share?.(next.content.start, size)
-        if (range === undefined) rest.push(next)
-        else batches.add(next, range)
-      }
-      keys.push(keyOf(next.idHi, next.idLo))
-      next = this.#next({ hi: next.idHi, lo: next.idLo })
-    }
-    batches.flush()
-    this.#plan.pushed(keys)
-    if (rest.length > 0) void this.#pushLater(rest)
-  }
-
-  async #pushLater(files: readonly StoredFile[]): Promise<void> {
-    const batches = new Batches((batch, ranges) => this.#send(batch, ranges))
-    for (const file of files) {
-      if (this.#stopped) break
-      const range = await share(file)
-      if (range !== undefined) batches.add(file, range)
-    }
-    batches.flush()
-  }
-
-  #next(node: NodeId): StoredFile | undefined {
+  async #lookUp(file: NodeId, caller: number): Promise<void> {
     try {
-      return this.#tree.nextFile?.(node)
+      const dir = await this.#tree.filesBeside?.(file)
+      const index = dir?.indexOf(file) ?? -1
+      if (index < 0 || this.#stopped) return
+      this.#know(dir!)
+      this.#read(dir!, index, caller)
     } catch {
-      // Damaged: whoever reads it will hear of it.
-      return undefined
+      // Damaged: whoever reads or lists it will hear of it.
     }
+  }
+
+  #know(dir: DirFiles): void {
+    this.#dirs = [dir, ...this.#dirs.filter(({ key }) => key !== dir.key)].slice(0, KNOWN_DIRS)
+  }
+
+  #read(dir: DirFiles, index: number, caller: number): void {
+    const window = this.#plan.read(dir.key, index, caller)
+    if (window !== undefined) void this.#push(dir, window, caller)
+  }
+
+  /** Pushes a window: at once what is in memory, the rest when it is there. */
+  async #push(dir: DirFiles, { from, to }: Window, caller: number): Promise<void> {
+    for (let at = from; !this.#stopped; ) {
+      const run = dir.run(at, to)
+      this.#pushRun(dir, run, at, caller)
+      if (run.loading === undefined) return
+      try {
+        await run.loading
+      } catch {
+        // The reader will hear of it.
+        return
+      }
+      at = run.end
+    }
+  }
+
+  #pushRun(dir: DirFiles, { stream, files }: FileRun, from: number, caller: number): void {
+    if (stream?.share === undefined) return
+    const wanted: number[] = []
+    for (let i = 0; i < files.length; i += FILE_RUN_FIELDS) {
+      const size = files[i + 3]!
+      if (size > 0 && size <= MAX_FILE && !this.#plan.leavesOut(dir.key, files[i + 4]!, caller)) wanted.push(i)
+    }
+    let limit = from === 0 ? BATCH : FIRST_BATCH
+    for (let i = 0; i < wanted.length; ) {
+      const batch = wanted.slice(i, i + limit)
+      this.#pushBatch(stream, files, batch)
+      i += batch.length
+      limit = Math.min(limit * 2, BATCH)
+    }
+  }
+
+  #pushBatch(stream: ReadAt, files: Float64Array, batch: readonly number[]): void {
+    const first = files[batch[0]! + 2]!
+    const end = files[batch.at(-1)! + 2]! + files[batch.at(-1)! + 3]!
+    const ascending = batch.every((at, i) => i === 0 || files[at + 2]! > files[batch[i - 1]! + 2]!)
+    const whole = ascending && end - first <= MAX_SPAN ? stream.share!(first, end - first) : undefined
+    if (whole !== undefined) stream.noteRead?.(first, end - first)
+    const packed = new Float64Array(batch.length * BATCH_FIELDS)
+    const ranges: SharedRange[] = whole === undefined ? [] : [whole]
+    let used = 0
+    for (const at of batch) {
+      const start = files[at + 2]!
+      const size = files[at + 3]!
+      let offset: number
+      if (whole === undefined) {
+        const range = stream.share!(start, size)
+        if (range === undefined) continue
+        ranges.push(range)
+        offset = range.offset
+      } else {
+        offset = whole.offset + start - first
+      }
+      packed[used] = files[at]!
+      packed[used + 1] = files[at + 1]!
+      packed[used + 2] = offset
+      packed[used + 3] = size
+      used += BATCH_FIELDS
+    }
+    if (used > 0) this.#send(packed.subarray(0, used), ranges)
   }
 
   #send(files: Float64Array, ranges: SharedRange[]): void {
@@ -135,53 +189,4 @@ export class Pusher {
     if (!this.#stopped) this.#log.error('pushing small files has failed and is off', { error: error.message })
     this.stop()
   }
-}
-
-/** Collects files for the thread. The first batches are short: the reader is close behind. */
-class Batches {
-  readonly #send: (files: Float64Array, ranges: SharedRange[]) => void
-  #numbers: number[] = []
-  #ranges: SharedRange[] = []
-  #limit = FIRST_BATCH
-
-  constructor(send: (files: Float64Array, ranges: SharedRange[]) => void) {
-    this.#send = send
-  }
-
-  add(file: StoredFile, range: SharedRange): void {
-    this.#numbers.push(file.idHi, file.idLo, range.offset, file.content.size)
-    this.#ranges.push(range)
-    if (this.#ranges.length >= this.#limit) this.flush()
-  }
-
-  flush(): void {
-    if (this.#ranges.length === 0) return
-    this.#send(Float64Array.from(this.#numbers), this.#ranges)
-    this.#numbers = []
-    this.#ranges = []
-    this.#limit = Math.min(this.#limit * 2, BATCH)
-  }
-}
-
-/** Where the content lies in shared memory; loads its chunk when that is not there yet. */
-async function share({ content: { stream, start, size } }: StoredFile): Promise<SharedRange | undefined> {
-  if (stream.share === undefined) return undefined
-  const range = stream.share(start, size)
-  if (range !== undefined) return range
-  try {
-    await stream.read(start, 1)
-  } catch {
-    // The reader will hear of it.
-    return undefined
-  }
-  return stream.share(start, size)
-}
-
-function keyOf(hi: number, lo: number): string {
-  return `${hi}:${lo}`
-}
-
-function nodeOf(key: string): NodeId {
-  const [hi, lo] = key.split(':').map(Number) as [number, number]
-  return { hi, lo }
 }

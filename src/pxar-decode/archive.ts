@@ -12,7 +12,6 @@ import {
 import { readTail } from './goodbye.js'
 import { peekChild, readChild, readHead, type ArchiveLayout } from './layout.js'
 import { openDirectory } from './open-dir.js'
-import { peekNextFile } from './next-file.js'
 import { PayloadStream } from './payload.js'
 
 export type MaybePromise<T> = T | Promise<T>
@@ -98,11 +97,6 @@ export class PxarArchive implements ArchiveLayout {
   /** Decodes the non-directory at `fileOfs` if its bytes are in memory. Throws on damage. */
   peekEntry(fileOfs: number, out: EntryRecord): boolean {
     return peekChild(this.meta, fileOfs, this.meta.size, out)
-  }
-
-  /** Fills `out` with the regular file behind the one at `fileOfs`, in the same directory, if it is in memory. */
-  peekNextFile(fileOfs: number, out: EntryRecord): boolean {
-    return peekNextFile(this, fileOfs, out)
   }
 
   /** The non-directory at `fileOfs`. */

@@ -1,5 +1,5 @@
 import type { EntryKind, EntryRecord } from './entry-record.js'
-import { KIND_BLOCK, KIND_CHAR, KIND_DIR } from './entry-record.js'
+import { FLAG_LINKED_NAME, KIND_BLOCK, KIND_CHAR, KIND_DIR } from './entry-record.js'
 import type { EntryProblem } from './problems.js'
 
 /** Doubles of one entry. `content`: contentOfs; of a directory `end`; of a device the minor number (`size`: major). */
@@ -82,6 +82,38 @@ export class DirTable {
   /** FILENAME header of the entry, of its target for a hard link. */
   fileOfsAt(i: number): number {
     return this.#wide[i * WIDE_COUNT + WIDE.fileOfs]!
+  }
+
+  /** End of the table of the directory that is entry `i`. */
+  dirEndAt(i: number): number {
+    return this.#wide[i * WIDE_COUNT + WIDE.content]!
+  }
+
+  /** Is entry `i` only another name of an earlier entry? */
+  isLinkedName(i: number): boolean {
+    return (this.#narrow[i * NARROW_COUNT + NARROW.bits]! >>> 24 & FLAG_LINKED_NAME) !== 0
+  }
+
+  /** The last entry at or before `offset`, linked names aside, or -1: the one there, or the directory it may be in. */
+  indexCovering(offset: number): number {
+    let low = 0
+    let high = this.count - 1
+    let found = -1
+    while (low <= high) {
+      const middle = (low + high) >>> 1
+      // A linked name tells where its target is: go by the entry before it.
+      let i = middle
+      while (i >= low && this.isLinkedName(i)) i--
+      if (i < low) {
+        low = middle + 1
+      } else if (this.fileOfsAt(i) <= offset) {
+        found = i
+        low = middle + 1
+      } else {
+        high = i - 1
+      }
+    }
+    return found
   }
 
   /** Fills `out` with entry `i` (0 <= i < count). */

@@ -1,5 +1,6 @@
 import type { DirectReply, ReadAt, SharedRange } from '../bytes/read-at.js'
 import { TruncatedError, withFields } from '../errors/errors.js'
+import type { ChunkMemory } from '../cache/chunk-cache.js'
 import type { ChunkIndex } from '../index/chunk-index.js'
 import { ZeroChunks } from '../index/zero-chunks.js'
 import { mapZeros, type ZeroMap } from '../index/zero-map.js'
@@ -23,6 +24,9 @@ export interface ChunkStreamOptions {
 
 const PLAIN_ZEROS = new ZeroChunks()
 
+/** Looks into one chunk before the cache hears again that it is in use. */
+const LOOKS = 256
+
 /** Chunks one `read` has under way at once. */
 const READ_WINDOW = 4
 
@@ -40,6 +44,8 @@ export class ChunkStream implements ReadAt {
   readonly #sequential = new SequentialDetector()
   /** The chunk used last, so that neighbouring small reads skip the search. */
   #last = 0
+  /** The cached chunk looked into last. */
+  #held: { readonly i: number; readonly chunk: ChunkMemory; looks: number } | undefined
   /** First chunk that has not been asked for ahead of the current reader. */
   #aheadUntil = 0
   #zeroMap: ZeroMap | undefined
@@ -67,10 +73,14 @@ export class ChunkStream implements ReadAt {
     const from = offset - this.#index.startOf(i)
     const to = from + length
     if (offset + length > this.#index.endOf(i)) return undefined
+    const held = this.#held
+    if (held !== undefined && held.i === i && held.chunk.cached && --held.looks > 0) return held.chunk.bytes.subarray(from, to)
     if (this.#isZero(i)) return length <= zeroView.length ? zeroView.subarray(0, length) : undefined
     if (this.#isPending(i)) return undefined
     const chunk = this.#loader.peek(this.#ref(i))
-    return chunk?.bytes.subarray(from, to)
+    if (chunk === undefined) return undefined
+    this.#held = { i, chunk, looks: LOOKS }
+    return chunk.bytes.subarray(from, to)
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {

@@ -16,6 +16,7 @@ import type { DirTable } from '../pxar-decode/dir-table.js'
 import type { PxarArchive } from '../pxar-decode/archive.js'
 import type { Xattr } from '../pxar-decode/attributes.js'
 import { DirAhead } from './dir-ahead.js'
+import { ArchiveFiles } from './archive-files.js'
 import type { Directory, DirTables } from './dir-tables.js'
 import { emitDots } from './dots.js'
 import { countBlocks, MIN_SPARSE } from './extents.js'
@@ -27,11 +28,11 @@ import {
   FOREVER,
   type Attr,
   type Content,
+  type DirFiles,
   type DirSink,
   type Entry,
   type MaybePromise,
   type NodeId,
-  type StoredFile,
 } from './tree.js'
 
 /** Contents and parents remembered for one archive; both can be found again. */
@@ -119,10 +120,23 @@ export class ArchiveNodes {
     this.#emit(table, dirEnd, self, parent, cookie, sink)
   }
 
-  nextFile(id: NodeId): StoredFile | undefined {
-    if (isDirectory(id.hi)) return undefined
-    const record = createRecord()
-    return this.#storedFile(this.pxar.peekNextFile(offsetOf(id), record) ? record : undefined)
+  /** The files of a directory, if it is decoded. */
+  filesIn(dirEnd: number): DirFiles | undefined {
+    return this.#tables.peek(this.number, dirEnd) === undefined ? undefined : this.#files(dirEnd)
+  }
+
+  /** The files of the directory that the file at `fileOfs` is in. */
+  async filesBeside(fileOfs: number): Promise<DirFiles | undefined> {
+    let end = this.pxar.rootEnd
+    for (;;) {
+      const { table } = await this.#table(end)
+      const i = table.indexCovering(fileOfs)
+      if (i < 0) return undefined
+      if (table.kindAt(i) !== KIND_DIR) return table.fileOfsAt(i) === fileOfs ? this.#files(end) : undefined
+      const child = table.dirEndAt(i)
+      if (!(fileOfs < child && child < end)) return undefined
+      end = child
+    }
   }
 
   getattr(id: NodeId): MaybePromise<Attr> {
@@ -260,15 +274,8 @@ export class ArchiveNodes {
     if (cookie < table.count + 2) this.#follow(directory.children)
   }
 
-  #storedFile(record: EntryRecord | undefined): StoredFile | undefined {
-    if (record === undefined) return undefined
-    const content = this.#contents.get(record.fileOfs) ?? this.pxar.contentOf(record)
-    if (content instanceof Promise) {
-      // Its header is not in memory, or it is damaged: whoever reads the file will hear of it.
-      content.catch(() => undefined)
-      return undefined
-    }
-    return { idHi: nodeHi(this.number, false, record.fileOfs), idLo: nodeLo(record.fileOfs), content }
+  #files(dirEnd: number): DirFiles {
+    return new ArchiveFiles(this.pxar, this.number, dirEnd, () => this.#tables.peek(this.number, dirEnd)?.table)
   }
 
   /** In a classic archive the way to the next directory leads through contents nobody asked for. */

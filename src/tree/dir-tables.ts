@@ -56,6 +56,12 @@ export class DirTables {
     return started
   }
 
+  /** The directory if it is decoded; not counted as used. */
+  peek(archive: number, end: number): Directory | undefined {
+    const key = `${archive}:${end}`
+    return this.#large?.key === key ? this.#large.directory : this.#tables.peek(key)
+  }
+
   #keep(key: string, directory: Directory): void {
     if (sizeOf(directory) <= this.#maxBytes) {
       this.#tables.set(key, directory)

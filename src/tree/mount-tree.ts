@@ -4,7 +4,7 @@ import type { ArchiveNodes } from './archive.js'
 import type { SnapshotGuard, SnapshotHold } from './snapshot-holds.js'
 import { archiveOf, isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
 import type { NodeRegistry } from './node-registry.js'
-import type { Attr, Content, DirSink, Entry, FsStats, MaybePromise, NodeId, StoredFile, Tree } from './tree.js'
+import type { Attr, Content, DirFiles, DirSink, Entry, FsStats, MaybePromise, NodeId, Tree } from './tree.js'
 import { FOREVER } from './tree.js'
 import type { VirtualNode, Xattrs } from './virtual-node.js'
 
@@ -103,9 +103,12 @@ export class MountTree implements Tree {
     return guarded(place.guard, () => place.content(node))
   }
 
-  nextFile(node: NodeId): StoredFile | undefined {
-    const number = archiveOf(node.hi)
-    return number === 0 ? undefined : this.#archives.get(number)?.nextFile(node)
+  filesIn(dir: NodeId): DirFiles | undefined {
+    return isDirectory(dir.hi) ? this.#known(dir)?.filesIn(offsetOf(dir)) : undefined
+  }
+
+  filesBeside(file: NodeId): MaybePromise<DirFiles | undefined> {
+    return isDirectory(file.hi) ? undefined : this.#known(file)?.filesBeside(offsetOf(file))
   }
 
   getxattr(node: NodeId, name: Uint8Array): MaybePromise<Uint8Array | undefined> {
@@ -176,6 +179,11 @@ export class MountTree implements Tree {
     const archive = this.#archives.get(number)
     if (archive === undefined) throw new NodeError('ESTALE', 'the snapshot of this file is not shown any more')
     return archive
+  }
+
+  #known(id: NodeId): ArchiveNodes | undefined {
+    const number = archiveOf(id.hi)
+    return number === 0 ? undefined : this.#archives.get(number)
   }
 
   #virtual(id: NodeId): VirtualNode {

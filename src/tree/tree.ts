@@ -77,11 +77,28 @@ export interface Content {
   readonly size: number
 }
 
-/** A regular file of an archive and where its content is. */
-export interface StoredFile {
-  readonly idHi: number
-  readonly idLo: number
-  readonly content: Content
+/** Numbers of one file in a run: node (two u32), first byte in the stream, size, entry. */
+export const FILE_RUN_FIELDS = 5
+
+/** Regular files that follow one another in a directory; their contents are in one stream and never change. */
+export interface FileRun {
+  readonly stream: ReadAt | undefined
+  /** FILE_RUN_FIELDS numbers each. */
+  readonly files: Float64Array
+  /** The entry behind the last one that was looked at. */
+  readonly end: number
+  /** Set when the run ended because what comes next has to be loaded: settles when that was tried. */
+  readonly loading: Promise<unknown> | undefined
+}
+
+/** The regular files of one directory, numbered as its entries are in the archive. */
+export interface DirFiles {
+  /** Tells directories apart. */
+  readonly key: string
+  /** Number of a file; -1: not in this directory, or that is not known any more. */
+  indexOf(file: NodeId): number
+  /** Files from entry `from` on, up to entry `to`, as far as they are in memory. */
+  run(from: number, to: number): FileRun
 }
 
 export interface FsStats {
@@ -100,11 +117,10 @@ export interface Tree {
   list(dir: NodeId, cookie: number, sink: DirSink): MaybePromise<void>
   readlink(node: NodeId): MaybePromise<Uint8Array>
   content(node: NodeId): MaybePromise<Content>
-  /**
-   * The regular file that follows this one in its directory, in the order of the archive, if that
-   * can be told from what is in memory and its content never changes; undefined: none that is known.
-   */
-  nextFile?(node: NodeId): StoredFile | undefined
+  /** The files of a directory that was just listed; undefined: nothing is known of them. */
+  filesIn?(dir: NodeId): DirFiles | undefined
+  /** The files of the directory that a file is in. */
+  filesBeside?(file: NodeId): MaybePromise<DirFiles | undefined>
   /** undefined: no such attribute (ENODATA). */
   getxattr(node: NodeId, name: Uint8Array): MaybePromise<Uint8Array | undefined>
   /** Names without NUL. */

@@ -30,6 +30,8 @@ function list(x: Exchange, request: PendingRequest, view: DataView, plus: boolea
 }
 
 function sendListing(x: Exchange, request: PendingRequest, listing: Listing): void {
+  // Before the reply: the reader goes to the first file at once.
+  if (listing.used === 0) x.pusher?.noteListed(request.node, request.pid)
   if (x.sendPrepared(request, listing.bytes, listing.view, listing.used)) {
     listing.forEachReferenced((hi, lo) => x.tree.remember(hi, lo, 1))
   }

@@ -104,7 +104,7 @@ function sendContent(x: Exchange, request: PendingRequest, content: Content, off
   } else {
     x.settle(request, stream.read(start, length), sendRead)
   }
-  if (offset === 0) x.pusher?.noteRead(request.node)
+  if (offset === 0) x.pusher?.noteRead(request.node, request.pid)
 }
 
 function sendRead(x: Exchange, request: PendingRequest, bytes: Uint8Array): void {
