@@ -30,7 +30,9 @@ export class Pusher {
   readonly #tree: Tree
   readonly #log: Log
   readonly #plan = new PushPlan()
-  readonly #worker: Worker
+  readonly #setup: PusherSetup
+  /** Started when there is something to push. */
+  #worker: Worker | undefined
   readonly #pinned = new Map<number, SharedRange[]>()
   /** The one used last comes first. */
   #dirs: readonly DirFiles[] = []
@@ -40,15 +42,8 @@ export class Pusher {
 
   constructor(tree: Tree, setup: PusherSetup, log: Log) {
     this.#tree = tree
+    this.#setup = setup
     this.#log = log
-    this.#worker = new Worker(new URL('./push-thread.js', import.meta.url), {
-      workerData: setup,
-      name: 'pbsfs-push',
-      resourceLimits: SMALL_HEAP,
-    })
-    this.#worker.unref()
-    this.#worker.on('message', (done: PushedBatch) => this.#finish(done))
-    this.#worker.on('error', (error) => this.#fail(error))
   }
 
   /** Files pushed so far. */
@@ -80,7 +75,7 @@ export class Pusher {
   stop(): void {
     if (this.#stopped) return
     this.#stopped = true
-    void this.#worker.terminate()
+    void this.#worker?.terminate()
   }
 
   async #lookUp(file: NodeId, caller: number): Promise<void> {
@@ -173,7 +168,20 @@ export class Pusher {
     }
     const id = this.#nextId++
     this.#pinned.set(id, ranges)
+    this.#worker ??= this.#start()
     this.#worker.postMessage({ id, files } satisfies PushBatch)
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL('./push-thread.js', import.meta.url), {
+      workerData: this.#setup,
+      name: 'pbsfs-push',
+      resourceLimits: SMALL_HEAP,
+    })
+    worker.unref()
+    worker.on('message', (done: PushedBatch) => this.#finish(done))
+    worker.on('error', (error) => this.#fail(error))
+    return worker
   }
 
   #finish({ id, stored, gone, fault }: PushedBatch): void {
