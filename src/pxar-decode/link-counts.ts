@@ -1,98 +1,61 @@
-import { peekSize, viewOf } from '../bytes/le.js'
+import { peekSize } from '../bytes/le.js'
 import { FormatError, UnsupportedError } from '../errors/errors.js'
 import type { PxarArchive } from './archive.js'
 import type { Catalog, CatalogFolder } from './catalog.js'
-import { cutOff, damage } from './damage.js'
+import { damage } from './damage.js'
 import { KIND_DIR, KIND_HARDLINK, createRecord } from './entry-record.js'
 import { findRow } from './find-row.js'
 import {
   HEADER_SIZE, ITEM_FILENAME, ITEM_FORMAT_VERSION, ITEM_HARDLINK, ITEM_PAYLOAD_START_MARKER, ITEM_PAYLOAD_TAIL_MARKER,
-  ITEM_PRELUDE, ITEM_UNKNOWN, itemOf,
+  ITEM_PRELUDE, ITEM_UNKNOWN,
 } from './format.js' // prettier-ignore
 import { checkNesting, readTail } from './goodbye.js'
 import { readChild } from './layout.js'
 import { TimeSlice } from './time-slice.js'
+import { HEAD_EXTRA, walkItems, type WalkOptions } from './walk-items.js'
 
 /** Files with more than one name in one archive: FILENAME offset to number of names. */
 export type LinkCounts = Map<number, number>
 
-export interface CountOptions {
-  readonly signal?: AbortSignal
-  /** Longest work without giving the event loop a turn, in milliseconds. */
-  readonly sliceMs?: number
-}
-
-const KiB = 1024
-const MIN_WINDOW = 4 * KiB
-const MAX_WINDOW = 1024 * KiB
 const SLICE_MS = 1
-/** Items between two looks at the clock. */
-const CLOCK_STEP = 512
 /** Linked files counted; a Map of that many takes about 250 MB. */
 const MAX_LINKED_FILES = 4 * 1024 * 1024
 /** HARDLINK header and distance. */
-const LINK_HEAD = HEADER_SIZE + 8
+const LINK_HEAD = HEADER_SIZE + HEAD_EXTRA
 
 /**
- * Counts the names of linked files in one pass over the metadata stream, by item sizes; contents
- * in a classic archive are stepped over, not read. A file that is not in the result has one name.
+ * Counts the names of linked files in one pass over the metadata stream. A file that is not in the result has one name.
  * Rejects on damage that breaks the chain of items, and with AbortedError.
  */
-export async function countLinks(archive: PxarArchive, options: CountOptions = {}): Promise<LinkCounts> {
-  const { meta } = archive
+export async function countLinks(archive: PxarArchive, options: WalkOptions = {}): Promise<LinkCounts> {
   const counts: LinkCounts = new Map()
-  const slice = new TimeSlice(options.sliceMs ?? SLICE_MS, options.signal)
-  slice.check()
-  let windowSize = 16 * MIN_WINDOW
-  let view: DataView = new DataView(new ArrayBuffer(0))
-  let base = 0
-  let have = 0
-  let peeked = false
+  const { name } = archive.meta
   let own = -1
-  let steps = 0
-  let pos = archive.rootEntryOfs
-  while (pos < meta.size) {
-    if (pos + HEADER_SIZE > meta.size) throw cutOff(meta.name, pos, 'item', pos + HEADER_SIZE, meta.size)
-    if (Math.min(pos + LINK_HEAD, meta.size) > have) {
-      // Items one behind the other: larger and larger pieces. After a leap over content: a small one.
-      windowSize = pos - have <= MIN_WINDOW ? Math.min(MAX_WINDOW, windowSize * 2) : MIN_WINDOW
-      const length = Math.min(windowSize, meta.size - pos)
-      const bytes = meta.peek(pos, length)
-      peeked = bytes !== undefined
-      view = viewOf(bytes ?? (await meta.read(pos, length)))
-      slice.check()
-      base = pos
-      have = pos + length
-    }
-    const at = pos - base
-    const item = itemOf(view.getInt32(at, true), view.getInt32(at + 4, true))
-    const size = peekSize(view, at + 8)
-    if (size < HEADER_SIZE) throw damage(meta.name, pos, item, `size ${size}`, 'at least 16', size)
-    if (pos + size > meta.size) throw cutOff(meta.name, pos, item, pos + size, meta.size)
-    switch (item) {
-      case ITEM_FILENAME:
-        own = pos
-        break
-      case ITEM_HARDLINK: {
-        const delta = size < LINK_HEAD ? -1 : peekSize(view, at + HEADER_SIZE)
-        // A link to nowhere is no name of anything; its directory reports it.
-        if (own >= 0 && delta > 0 && delta <= own) addLink(counts, own - delta, meta.name)
-        own = -1
-        break
+  await walkItems(
+    archive,
+    (item, pos, size, view, at) => {
+      switch (item) {
+        case ITEM_FILENAME:
+          own = pos
+          break
+        case ITEM_HARDLINK: {
+          const delta = size < LINK_HEAD ? -1 : peekSize(view, at + HEADER_SIZE)
+          // A link to nowhere is no name of anything; its directory reports it.
+          if (own >= 0 && delta > 0 && delta <= own) addLink(counts, own - delta, name)
+          own = -1
+          break
+        }
+        case ITEM_UNKNOWN:
+        case ITEM_FORMAT_VERSION:
+        case ITEM_PRELUDE:
+        case ITEM_PAYLOAD_START_MARKER:
+        case ITEM_PAYLOAD_TAIL_MARKER:
+          throw damage(name, pos, item, 'an item that cannot be here')
       }
-      case ITEM_UNKNOWN:
-      case ITEM_FORMAT_VERSION:
-      case ITEM_PRELUDE:
-      case ITEM_PAYLOAD_START_MARKER:
-      case ITEM_PAYLOAD_TAIL_MARKER:
-        throw damage(meta.name, pos, item, 'an item that cannot be here')
-    }
-    pos += size
-    if (++steps % CLOCK_STEP === 0 && (await slice.pause()) && peeked) {
-      base = 0
-      have = pos
-    }
-  }
+      return true
+    },
+    options,
+  )
   return counts
 }
 
@@ -105,7 +68,7 @@ export async function countLinksByCatalog(
   archive: PxarArchive,
   catalog: Catalog,
   archiveName: string,
-  options: CountOptions = {},
+  options: WalkOptions = {},
 ): Promise<LinkCounts | undefined> {
   const links = await catalog.findHardLinks(archiveName, options)
   if (links === undefined) return undefined

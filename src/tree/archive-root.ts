@@ -63,6 +63,13 @@ export class ArchiveRoot extends VirtualNode {
     return archive.list(this.#end(archive), this.id, this.parentId, cookie, sink)
   }
 
+  override get isPlain(): boolean {
+    const archive = this.opener.open()
+    // Whoever asks for an attribute hears what is wrong.
+    if (archive instanceof Promise) archive.catch(() => undefined)
+    return !(archive instanceof Promise) && archive.isPlain
+  }
+
   override async xattrs(): Promise<Xattrs> {
     const archive = await this.#tryOpen()
     const all = new Map(this.opener.xattrs ?? [])

@@ -15,6 +15,7 @@ import {
 import type { DirTable } from '../pxar-decode/dir-table.js'
 import type { PxarArchive } from '../pxar-decode/archive.js'
 import type { Xattr } from '../pxar-decode/attributes.js'
+import { hasAttributes } from '../pxar-decode/has-attributes.js'
 import { DirAhead } from './dir-ahead.js'
 import { ArchiveFiles } from './archive-files.js'
 import type { Directory, DirTables } from './dir-tables.js'
@@ -73,6 +74,8 @@ export class ArchiveNodes {
   readonly #contents = new LRUCache<number, Content>({ max: CONTENTS })
   readonly #parents = new LRUCache<number, Parent>({ max: PARENTS })
   readonly #record: EntryRecord = createRecord()
+  readonly #closed = new AbortController()
+  #plain: boolean | undefined
 
   constructor(
     name: string,
@@ -181,6 +184,22 @@ export class ArchiveNodes {
     return this.#parents.get(dirEnd)?.end
   }
 
+  /**
+   * True once it is known that nothing in the archive has extended attributes. The first call begins to find out; in a
+   * classic archive that would mean to read all of it.
+   */
+  get isPlain(): boolean {
+    if (this.#plain === undefined && this.pxar.split) {
+      this.#plain = false
+      hasAttributes(this.pxar, { signal: this.#closed.signal }).then(
+        (found) => (this.#plain = !found),
+        // Damage is told to whoever comes across it.
+        () => undefined,
+      )
+    }
+    return this.#plain === true
+  }
+
   /** Makes ready for a walk from the root of the archive. */
   warm(): void {
     this.links.start()
@@ -190,6 +209,7 @@ export class ArchiveNodes {
   close(): void {
     this.links.stop()
     this.#ahead.stop()
+    this.#closed.abort()
   }
 
   #table(dirEnd: number): Directory | Promise<Directory> {

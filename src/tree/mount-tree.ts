@@ -123,6 +123,10 @@ export class MountTree implements Tree {
     return later(this.#xattrs(node), (all) => [...all.keys()].map(bytesOfKey))
   }
 
+  get isPlain(): boolean {
+    return this.#root.isPlain
+  }
+
   remember(hi: number, lo: number, count: number): void {
     const number = archiveOf(hi)
     if (number === 0) {

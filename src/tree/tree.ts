@@ -125,6 +125,8 @@ export interface Tree {
   getxattr(node: NodeId, name: Uint8Array): MaybePromise<Uint8Array | undefined>
   /** Names without NUL. */
   listxattr(node: NodeId): MaybePromise<Uint8Array[]>
+  /** True: it is known that no node has extended attributes or will ever have any. */
+  readonly isPlain?: boolean
   /** The kernel now knows `count` more references to the node; called after the reply was written. */
   remember(hi: number, lo: number, count: number): void
   /** The kernel dropped `count` references. */

@@ -66,6 +66,11 @@ export abstract class VirtualNode {
     throw new NodeError('EISDIR', `${this.path}: a directory`)
   }
 
+  /** True: it is known that neither this node nor anything below it has or will have extended attributes. */
+  get isPlain(): boolean {
+    return false
+  }
+
   xattrs(): MaybePromise<Xattrs> {
     return new Map()
   }

@@ -20,6 +20,8 @@ function sendTarget(x: Exchange, request: PendingRequest, target: Uint8Array): v
 }
 
 export function handleGetxattr(x: Exchange, request: PendingRequest, view: DataView, bytes: Uint8Array): void {
+  // The kernel then never asks again: `cp -a` of a file without attributes asks three times.
+  if (x.tree.isPlain === true) return x.refuse(request, ERRNO.ENOSYS)
   const room = xattrRoom(view)
   const name = readName(bytes, BODY + FUSE_GETXATTR_IN_SIZE, request.length)
   if (name === undefined) return x.refuse(request, ERRNO.EINVAL)
@@ -29,6 +31,7 @@ export function handleGetxattr(x: Exchange, request: PendingRequest, view: DataV
 }
 
 export function handleListxattr(x: Exchange, request: PendingRequest, view: DataView): void {
+  if (x.tree.isPlain === true) return x.refuse(request, ERRNO.ENOSYS)
   const room = xattrRoom(view)
   const names = x.tree.listxattr(request.node)
   if (!(names instanceof Promise)) return sendValue(x, request, joinNames(names), room)
