@@ -13,6 +13,9 @@ const BUSY_POLL_MS = 50
 /** Longest sleep while nothing is outstanding. */
 const IDLE_POLL_MS = 1000
 
+/** Looking again is worth it when the last wait was at most so many times as long: a wake-up is part of it. */
+const SPIN_WORTH = 2
+
 const EFD_CLOEXEC = 0o2000000
 const EFD_NONBLOCK = 0o4000
 
@@ -20,7 +23,10 @@ const EFD_NONBLOCK = 0o4000
 export const WAKE_MESSAGE: Uint8Array = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)
 
 export interface EventGateOptions {
-  /** Microseconds to look again and again before sleeping. Saves a wake-up, costs a CPU. Default 0. */
+  /**
+   * Microseconds to look again and again before sleeping, while requests come that fast and nothing is being
+   * loaded. Saves a wake-up, costs a CPU. Default 0.
+   */
   readonly spinUs?: number
   /** Use the slow path although the event loop could be found (for tests). */
   readonly forceFallback?: boolean
@@ -47,6 +53,7 @@ export class EventGate {
   readonly canBlock: boolean
   readonly #drained = Buffer.allocUnsafeSlow(WAKE_MESSAGE.length)
   #events = -1
+  #lastWaitMs = 0
   #timers = false
   #closed = false
 
@@ -97,19 +104,24 @@ export class EventGate {
   }
 
   /**
-   * Sleeps until something is due, at most `IDLE_POLL_MS` or, with `busy`, `BUSY_POLL_MS`.
+   * Sleeps until something is due, at most `IDLE_POLL_MS` or, with `busy` (requests wait for their data), `BUSY_POLL_MS`.
    * Returns DEVICE and LOOP bits; 0 when the time ran out or a signal came.
    */
   wait(busy: boolean): number {
     const { poll } = libc()
-    if (this.#spinMs > 0) {
-      const end = performance.now() + this.#spinMs
+    const since = performance.now()
+    if (!busy && this.#lastWaitMs < this.#spinMs * SPIN_WORTH) {
       do {
-        if (poll(this.#pollfds, 2, 0) > 0) return this.#ready()
-      } while (performance.now() < end)
+        if (poll(this.#pollfds, 2, 0) > 0) {
+          this.#lastWaitMs = performance.now() - since
+          return this.#ready()
+        }
+      } while (performance.now() - since < this.#spinMs)
     }
     const timeout = busy || this.#timers ? BUSY_POLL_MS : IDLE_POLL_MS
-    return poll(this.#pollfds, 2, timeout) > 0 ? this.#ready() : 0
+    const found = poll(this.#pollfds, 2, timeout) > 0
+    this.#lastWaitMs = performance.now() - since
+    return found ? this.#ready() : 0
   }
 
   /** What is due now, without sleeping. */

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import type { NodeId, MaybePromise } from '../tree/tree.js'
 import type { AttrOverride } from './attr-bridge.js'
 import { DEFAULT_WISHES, type InitWishes } from './protocol/init.js'
@@ -32,7 +33,7 @@ export interface SessionOptions {
   readonly pushMemory?: SharedArrayBuffer | undefined
   /** One debug record for each request. */
   readonly traceRequests: boolean
-  /** Microseconds the session looks for the next request before it sleeps. */
+  /** Microseconds the session looks for the next request before it sleeps, while they come that fast. */
   readonly spinUs: number
   /** A request that waits this long and whose caller was interrupted is answered EINTR. */
   readonly interruptAfterMs: number
@@ -43,7 +44,8 @@ export const DEFAULT_SESSION_OPTIONS: SessionOptions = {
   noOpendir: true,
   posixAcl: false,
   traceRequests: false,
-  spinUs: 0,
+  // A single CPU belongs to who asks.
+  spinUs: availableParallelism() > 1 ? 50 : 0,
   interruptAfterMs: 3000,
 }
 
