@@ -27,6 +27,9 @@ const PLAIN_ZEROS = new ZeroChunks()
 /** Looks into one chunk before the cache hears again that it is in use. */
 const LOOKS = 256
 
+/** Reads up to this size look for something, as in a directory: they go before those that carry content. */
+const SMALL_READ = 256 * 1024
+
 /** Chunks one `read` has under way at once. */
 const READ_WINDOW = 4
 
@@ -148,7 +151,7 @@ export class ChunkStream implements ReadAt {
     if (this.#isZero(i)) return
     try {
       for (let wait = this.#index.pending?.(i, i); wait !== undefined; wait = this.#index.pending?.(i, i)) await wait
-      const bytes = await this.#loader.copy(this.#ref(i), from - start, to - start, 'demand')
+      const bytes = await this.#loader.copy(this.#ref(i), from - start, to - start, out.length <= SMALL_READ ? 'urgent' : 'demand')
       out.set(bytes, from - offset)
     } catch (error) {
       throw withFields(error, { stream: this.name, offset: from, length: to - from })

@@ -3,10 +3,13 @@ import { SMALL_HEAP } from '../bytes/limits.js'
 import { fromPlainError, SourceError } from '../errors/errors.js'
 import type { DecodeRequest, DecodeResult, DecoderHello, DecoderKey, DecoderSetup, ToDecoder } from './messages.js'
 
-/** Somebody waits for it; it will probably be wanted soon; whenever nothing else is to do. */
-export type Priority = 'demand' | 'prefetch' | 'background'
+/**
+ * Somebody waits for a few bytes of it, as for a directory; somebody waits for it; it will probably be wanted soon;
+ * whenever nothing else is to do.
+ */
+export type Priority = 'urgent' | 'demand' | 'prefetch' | 'background'
 
-const PRIORITIES: readonly Priority[] = ['demand', 'prefetch', 'background']
+const PRIORITIES: readonly Priority[] = ['urgent', 'demand', 'prefetch', 'background']
 
 /** Requests a thread holds at once: the one it works on and the next, so that it never waits. */
 const DEPTH = 2
@@ -38,7 +41,7 @@ export class DecodePool {
   readonly #size: number
   readonly #keys: DecoderKey[]
   readonly #decoders = new Set<Decoder>()
-  readonly #queues: Record<Priority, DecodeWork[]> = { demand: [], prefetch: [], background: [] }
+  readonly #queues: Record<Priority, DecodeWork[]> = { urgent: [], demand: [], prefetch: [], background: [] }
   #nextId = 1
   #crashes = 0
   #closed = false
