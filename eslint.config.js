@@ -15,7 +15,7 @@ const mayImport = {
   volumes: ['bytes', 'errors'],
   source: ['bytes', 'errors', 'posix', 'blob', 'index'],
   keys: ['bytes', 'errors', 'blob'],
-  workers: ['bytes', 'errors', 'blob', 'source'],
+  workers: ['bytes', 'errors', 'posix', 'blob', 'source'],
   cache: ['bytes', 'errors'],
   reader: ['bytes', 'errors', 'blob', 'index', 'source', 'cache', 'workers'],
   tree: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'volumes'],

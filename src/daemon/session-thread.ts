@@ -4,6 +4,7 @@ import { raiseReadahead } from '../fuse/readahead.js'
 import type { SessionOptions } from '../fuse/options.js'
 import { FuseSession } from '../fuse/session.js'
 import type { MaybePromise, Tree } from '../tree/tree.js'
+import { nameThread } from '../posix/thread.js'
 import { decodeBytes } from './mount-config.js'
 import { serveSession, type Driver, type DriverParts } from './serve-session.js'
 
@@ -12,6 +13,7 @@ import { serveSession, type Driver, type DriverParts } from './serve-session.js'
  * main thread owns the mount; this one only ever sees the device. It is started before there is
  * anything to mount: its modules are loaded by then.
  */
+nameThread('pbsfs-session')
 const port = parentPort!
 await serveSession(
   {

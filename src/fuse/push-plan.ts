@@ -10,6 +10,9 @@ export const CREDIT = 300
 /** Entries between two files that were read one after the other: others lie there that nobody reads. */
 const NEIGHBOURS = 4
 
+/** Pushed files that are read all the same before they are pushed again. */
+const MISSED = 8
+
 /** Directories, and callers, followed at once. */
 const FOLLOWED = 16
 
@@ -22,6 +25,8 @@ interface Course {
   to: number
   /** The one that was left out, or -1. */
   marker: number
+  /** Reads of what was pushed. */
+  missed: number
 }
 
 /** A process that files were pushed for. */
@@ -51,15 +56,19 @@ export class PushPlan {
   read(dir: string, index: number, caller: number): Window | undefined {
     const course = recent(this.#courses, dir)
     if (course === undefined) {
-      remember(this.#courses, dir, { last: index, from: 0, to: 0, marker: -1 })
+      remember(this.#courses, dir, { last: index, from: 0, to: 0, marker: -1, missed: 0 })
       return undefined
     }
     const last = course.last
     course.last = index
     if (course.to > 0) {
       if (index === course.marker) return this.#open(course, course.to, caller)
-      // Asked for before it was pushed.
-      if (index >= course.from && index < course.to) return undefined
+      if (index >= course.from && index < course.to) {
+        // Asked for before it was pushed; or, when there are many, the kernel has dropped what was.
+        if (++course.missed <= MISSED) return undefined
+        course.from = index + 1
+        return this.#open(course, index + 1, caller)
+      }
       course.from = course.to = 0
       course.marker = -1
       return undefined
@@ -73,7 +82,7 @@ export class PushPlan {
   listed(dir: string, caller: number): Window | undefined {
     const known = this.#callers.get(caller)
     if (caller === 0 || known === undefined || known.credit <= 0 || this.#courses.has(dir)) return undefined
-    remember(this.#courses, dir, { last: -1, from: 0, to: WINDOW, marker: -1 })
+    remember(this.#courses, dir, { last: -1, from: 0, to: WINDOW, marker: -1, missed: 0 })
     return { from: 0, to: WINDOW }
   }
 
@@ -92,6 +101,7 @@ export class PushPlan {
   #open(course: Course, from: number, caller: number): Window {
     remember(this.#callers, caller, { credit: CREDIT, unmarked: 0 })
     course.marker = -1
+    course.missed = 0
     course.to = from + WINDOW
     return { from, to: course.to }
   }

@@ -1,6 +1,7 @@
 import { writevSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { viewOf } from '../bytes/le.js'
+import { nameThread } from '../posix/thread.js'
 import { packStoreHead, STORE_HEAD_SIZE } from './protocol/notify.js'
 import { BATCH_FIELDS, type PushBatch, type PushedBatch, type PusherSetup } from './push-messages.js'
 
@@ -13,6 +14,7 @@ const bytes = new Uint8Array(memory)
 const head = Buffer.allocUnsafeSlow(STORE_HEAD_SIZE)
 const view = viewOf(head)
 const port = parentPort!
+nameThread('pbsfs-push')
 
 /** The kernel has forgotten the file, or not yet heard of it. */
 const UNKNOWN = 'ENOENT'

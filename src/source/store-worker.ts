@@ -1,7 +1,10 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { toPlainError } from '../errors/errors.js'
+import { nameThread } from '../posix/thread.js'
 import { openLocalDatastore, type LocalDatastore } from './local-datastore.js'
 import { OPEN_ID, STORE_METHODS, type StoreReply, type StoreRequest, type StoreThreadData } from './store-messages.js'
+
+nameThread('pbsfs-store')
 
 /** The thread of one datastore directory: answers one request after the other. */
 const port = parentPort!

@@ -1,9 +1,14 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { writevSync } from 'node:fs'
 import { toPlainError } from '../errors/errors.js'
+import { nameThread, stayBehind } from '../posix/thread.js'
 import { openChunkSource } from '../source/datastore.js'
 import { ChunkDecoder } from './chunk-decoder.js'
 import type { Answer, DecodeRequest, DecodeResult, DecoderHello, DecoderSetup, ToDecoder } from './messages.js'
+
+nameThread('pbsfs-decode')
+// Whoever asks for attributes does not wait for what others read.
+stayBehind()
 
 const setup = workerData as DecoderSetup
 const memory = new Uint8Array(setup.memory)

@@ -72,6 +72,14 @@ describeWith({ fuse: true, root: true, programs: { tar: 'tar' } }, 'many small f
     await rig.umount(mounted)
   })
 
+  it('copying a tree without attributes does not ask for those of every file', async () => {
+    const mounted = await rig.mount(source, { name: 'plain' })
+    await runOk('cp', ['-a', mounted.path, rig.at('copy')])
+    // Each file is asked for three times by cp -a.
+    expect(requests(mounted)).toBeLessThan(2 * DIRECTORIES * FILES)
+    await rig.umount(mounted)
+  })
+
   it('sees the same when the kernel has dropped its pages and the tree is read again', async () => {
     const mounted = await rig.mount(source, { name: 'again' })
     const sum = (): Promise<string> => runOk('sh', ['-c', `cd '${mounted.path}' && tar cf - . | sha256sum`])

@@ -1,0 +1,111 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { countLinks } from '#src/pxar-decode/link-counts.js'
+import type { ReadAt } from '#src/bytes/read-at.js'
+import type { ArchiveNodes } from '#src/tree/archive.js'
+import { ArchiveSet } from '#src/tree/archive-set.js'
+import { nodeHi, nodeLo, offsetOf } from '#src/tree/node-id.js'
+import { FILE_RUN_FIELDS, ROOT, type DirFiles, type FileRun, type NodeId } from '#src/tree/tree.js'
+import { MemoryStream } from '../support/memory-stream.js'
+import { dir, encodeArchive, file, hardlink, symlink, type SourceDir, type SourceNode } from '../support/pxar-encoder.js'
+
+interface Opened {
+  readonly nodes: ArchiveNodes
+  /** Node of a file of the source. */
+  idOf(node: SourceNode): NodeId
+}
+
+async function open(root: SourceDir, split: boolean, wrap: (stream: ReadAt) => ReadAt = (stream) => stream): Promise<Opened> {
+  const { meta, payload, places } = encodeArchive(root, { split })
+  const streams = { meta: new MemoryStream(meta), ...(payload === undefined ? {} : { payload: wrap(new MemoryStream(payload)) }) }
+  const set = new ArchiveSet(() => undefined)
+  const nodes = await set.open({ key: 'a', name: 'a', openStreams: () => streams, countLinks: (pxar, signal) => countLinks(pxar, { signal }) }, ROOT)
+  const idOf = (node: SourceNode): NodeId => ({ hi: nodeHi(nodes.number, false, places.get(node)!), lo: nodeLo(places.get(node)!) })
+  return { nodes, idOf }
+}
+
+/** All files of the directory, loading what has to be. */
+async function runAll(files: DirFiles, from = 0): Promise<{ ids: number[]; contents: string[] }> {
+  const ids: number[] = []
+  const contents: string[] = []
+  for (let at = from; ; ) {
+    const run: FileRun = files.run(at, Infinity)
+    for (let i = 0; i < run.files.length; i += FILE_RUN_FIELDS) {
+      ids.push(offsetOf({ hi: run.files[i]!, lo: run.files[i + 1]! }))
+      contents.push(Buffer.from(await run.stream!.read(run.files[i + 2]!, run.files[i + 3]!)).toString())
+      expect(files.indexOf({ hi: run.files[i]!, lo: run.files[i + 1]! })).toBe(run.files[i + 4])
+    }
+    if (run.loading === undefined) return { ids, contents }
+    await run.loading
+    at = run.end
+  }
+}
+
+const own = file('a', 'first')
+const deep = file('x', 'deep')
+const below = dir('b', [hardlink('again', own, 'a'), deep, dir('c', [file('y', 'deeper')]), file('z', 'behind')])
+const last = file('d', 'last')
+const TREE = dir('', [own, below, symlink('c', 'a'), hardlink('e', own, 'a'), last])
+
+for (const split of [true, false]) {
+  const kind = split ? 'split' : 'classic'
+  test(`the files of a directory come in the order of the archive, without other names and kinds (${kind})`, async () => {
+    const { nodes, idOf } = await open(TREE, split)
+    const files = (await nodes.filesBeside(offsetOf(idOf(last))))!
+    expect(await runAll(files)).toEqual({ ids: [own, last].map((node) => offsetOf(idOf(node))), contents: ['first', 'last'] })
+    expect([own, last, deep].map((node) => files.indexOf(idOf(node)))).toEqual([0, 4, -1])
+    const inner = (await nodes.filesBeside(offsetOf(idOf(deep))))!
+    expect((await runAll(inner)).contents).toEqual(['deep', 'behind'])
+    expect(inner.key).not.toBe(files.key)
+    expect((await runAll(inner, inner.indexOf(idOf(deep)) + 1)).contents).toEqual(['behind'])
+  })
+}
+
+test('an offset where no file starts is in no directory', async () => {
+  const { nodes, idOf } = await open(TREE, true)
+  expect(await nodes.filesBeside(offsetOf(idOf(deep)) + 1)).toBeUndefined()
+  expect(await nodes.filesBeside(2 ** 40)).toBeUndefined()
+})
+
+test('a directory that is not decoded is not known, one that was listed is', async () => {
+  const { nodes } = await open(TREE, true)
+  expect(nodes.filesIn(nodes.pxar.rootEnd)).toBeUndefined()
+  await nodes.lookup(nodes.pxar.rootEnd, Buffer.from('a'))
+  expect(await runAll(nodes.filesIn(nodes.pxar.rootEnd)!)).toMatchObject({ contents: ['first', 'last'] })
+})
+
+test('a run ends where a content has to be loaded, and says when to come back', async () => {
+  const cold = new Set<number>()
+  const { nodes, idOf } = await open(TREE, true, (stream) => ({
+    name: stream.name,
+    size: stream.size,
+    peek: (offset, length) => (cold.has(offset) ? stream.peek(offset, length) : undefined),
+    read: (offset, length) => {
+      cold.add(offset)
+      return stream.read(offset, length)
+    },
+  }))
+  const files = (await nodes.filesBeside(offsetOf(idOf(last))))!
+  const first = files.run(0, 10)
+  expect([first.files.length, first.end]).toEqual([0, 0])
+  expect(first.loading).toBeInstanceOf(Promise)
+  expect((await runAll(files)).contents).toEqual(['first', 'last'])
+})
+
+test('in any tree every file is found beside its siblings', async () => {
+  const shape = fc.array(fc.oneof(fc.constant('file'), fc.constant('link'), fc.array(fc.constantFrom('file', 'link'), { maxLength: 4 })), { maxLength: 12 })
+  await fc.assert(
+    fc.asyncProperty(shape, async (parts) => {
+      const target = file('0', 'target')
+      const make = (what: string, i: number): SourceNode => (what === 'file' ? file(`f${i}`, `${i}`) : hardlink(`f${i}`, target, '0'))
+      const children = parts.map((part, i) => (typeof part === 'string' ? make(part, i) : dir(`f${i}`, part.map(make))))
+      const { nodes, idOf } = await open(dir('', [target, ...children]), true)
+      const folders = [[target, ...children], ...children.flatMap((child) => (child.kind === 'dir' ? [child.children] : []))]
+      for (const folder of folders) {
+        const expected = folder.filter(({ kind }) => kind === 'file').map((node) => offsetOf(idOf(node)))
+        for (const offset of expected) expect((await runAll((await nodes.filesBeside(offset))!)).ids).toEqual(expected)
+      }
+    }),
+    { numRuns: 60 },
+  )
+})
