@@ -60,7 +60,7 @@ function growthTree(folders: number, filesPerFolder: number): TreePlan {
   return { bigBytes: 0, folders, filesPerFolder, smallest: 16, largest: 32 }
 }
 
-export function baseParts(params: Params): Record<'split' | 'classic' | 'wide' | 'plain' | 'plain-wide' | 'image' | 'many', PartSpec> {
+export function baseParts(params: Params): Record<'split' | 'classic' | 'wide' | 'plain' | 'plain-wide' | 'image' | 'encrypted' | 'many', PartSpec> {
   const { tree, wide } = params
   return {
     split: { kind: 'split', name: 'split', tree },
@@ -69,6 +69,7 @@ export function baseParts(params: Params): Record<'split' | 'classic' | 'wide' |
     plain: { kind: 'plain', name: 'plain', tree },
     'plain-wide': { kind: 'plain', name: 'plain-wide', tree: wide },
     image: { kind: 'image', name: 'image', bytes: params.imageBytes },
+    encrypted: { kind: 'encrypted', name: 'encrypted', bytes: params.imageBytes },
     many: { kind: 'many', name: 'many', snapshots: params.snapshots },
   }
 }

@@ -3,8 +3,10 @@
  * system: in order with several under way, or at random places one at a time.
  */
 import { readFileSync } from 'node:fs'
+import type { BlobKey } from '#src/blob/decrypt.js'
 import { ChunkCache } from '#src/cache/chunk-cache.js'
 import { parseIndex } from '#src/index/parse-index.js'
+import { makeEncryptionKey } from '#src/keys/encryption-key.js'
 import { ChunkLoader, type ChunkRef } from '#src/reader/chunk-loader.js'
 import { DecodePool } from '#src/workers/decode-pool.js'
 import { randomOffsets } from '../measure/random-offsets.js'
@@ -15,6 +17,8 @@ export interface DecodeSetup {
   readonly cacheBytes: number
   /** Bytes of the stream that count, from its start. */
   readonly bytes: number
+  /** Key file of an encrypted stream, without a password. */
+  readonly keyFile?: string
   /** Absent: everything in order. */
   readonly random?: { readonly seed: number; readonly count: number }
 }
@@ -26,11 +30,14 @@ const WARM_UP = 4
 
 const setup = JSON.parse(process.argv[2]!) as DecodeSetup
 const index = parseIndex(readFileSync(setup.index), setup.index)
+/** Number of the key, as the threads know it. */
+const KEY_ID = 1
+const key = setup.keyFile === undefined ? undefined : readKey(setup.keyFile)
 const bytes = Math.min(setup.bytes, index.size)
 
 async function withLoader<T>(work: (loader: ChunkLoader) => Promise<T>): Promise<T> {
   const cache = new ChunkCache(setup.cacheBytes)
-  const pool = new DecodePool(2, { memory: cache.memory, sources: [{ kind: 'local', path: setup.store }] })
+  const pool = new DecodePool(2, { memory: cache.memory, sources: [{ kind: 'local', path: setup.store }], ...(key === undefined ? {} : { keys: [{ id: KEY_ID, key }] }) })
   try {
     const loader = new ChunkLoader(cache, pool)
     const warm = Array.from({ length: Math.min(WARM_UP, index.count) }, (_, i) => load(loader, index.count - 1 - i))
@@ -42,9 +49,14 @@ async function withLoader<T>(work: (loader: ChunkLoader) => Promise<T>): Promise
   }
 }
 
+function readKey(path: string): BlobKey {
+  const { data } = JSON.parse(readFileSync(path, 'utf8')) as { readonly data: string }
+  return makeEncryptionKey(Buffer.from(data, 'base64'))
+}
+
 function refOf(i: number): ChunkRef {
   const length = index.endOf(i) - index.startOf(i)
-  return { key: index.keyAt(i), digest: index.digestAt(i), length, encrypted: false, stream: setup.index }
+  return { key: index.keyAt(i), digest: index.digestAt(i), length, encrypted: key !== undefined, ...(key === undefined ? {} : { keyId: KEY_ID }), stream: setup.index }
 }
 
 function load(loader: ChunkLoader, i: number): Promise<void> {

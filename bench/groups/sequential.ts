@@ -36,22 +36,25 @@ function readCase(subject: Subject, file: string, size: number): Case {
   }
 }
 
+/** What is read from start to end. */
+export type Stream = 'split' | 'classic' | 'image' | 'encrypted'
+
 /** Which index of the store holds the stream that a sequential or random reader reads. */
-export function indexPath(bench: Bench, name: 'split' | 'classic' | 'image'): string {
+export function indexPath(bench: Bench, name: Stream): string {
   const store = PLACES.store(bench.folder)
   const time = snapshotName(SNAPSHOT_TIME)
-  if (name === 'image') return join(store, 'vm/image', time, `${IMAGE_NAME}.fidx`)
+  if (name === 'image' || name === 'encrypted') return join(store, 'vm', name, time, `${IMAGE_NAME}.fidx`)
   return join(store, 'host', name, time, name === 'split' ? 'root.ppxar.didx' : 'root.pxar.didx')
 }
 
-function decodeCase(bench: Bench, name: 'split' | 'classic' | 'image', bytes: number, part: PartSpec): Case {
+function decodeCase(bench: Bench, name: Stream, bytes: number, part: PartSpec): Case {
   const id = `seq/decode-${name}`
   return {
     rows: [{ id, unit: 'MB/s' }],
     parts: [part],
     measure: async (record) => {
       const { cacheBytes } = bench.params
-      const setup = { store: PLACES.store(bench.folder), index: indexPath(bench, name), cacheBytes, bytes }
+      const setup = { store: PLACES.store(bench.folder), index: indexPath(bench, name), cacheBytes, bytes, ...(name === 'encrypted' ? { keyFile: PLACES.key(bench.folder) } : {}) }
       const { seconds, done } = await askChild('decode', setup, ['seconds', 'done'])
       record(id, done / MB / seconds)
     },
@@ -98,6 +101,8 @@ export function sequentialGroup(bench: Bench, foreign: readonly Subject[]): Grou
     readCase(archiveSubject(bench, 'classic'), BIG_NAME, tree.bigBytes),
     decodeCase(bench, 'image', imageBytes, parts.image),
     readCase(imageSubject(bench), IMAGE_NAME, imageBytes),
+    decodeCase(bench, 'encrypted', imageBytes, parts.encrypted),
+    readCase(imageSubject(bench, 'encrypted'), IMAGE_NAME, imageBytes),
     ...(bench.canMap ? [mapCase(bench)] : []),
     ...foreign.map((subject) => readCase(subject, BIG_NAME, tree.bigBytes)),
   ]

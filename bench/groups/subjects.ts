@@ -58,14 +58,15 @@ export function openSubject(bench: Bench): Subject {
 }
 
 /** The folder of the image's snapshot; the image is a file in it. */
-export function imageSubject(bench: Bench): Subject {
+export function imageSubject(bench: Bench, name: 'image' | 'encrypted' = 'image'): Subject {
   return {
-    name: 'image',
-    parts: [baseParts(bench.params).image],
+    name,
+    parts: [baseParts(bench.params)[name]],
     isMount: true,
     open: async () => {
-      const source = `${PLACES.store(bench.folder)}::vm/image/latest`
-      const mount = await bench.mounts.product(source, 'image', mountArgs(bench))
+      const source = `${PLACES.store(bench.folder)}::vm/${name}/latest`
+      const keys = name === 'image' ? [] : ['--keyfile', PLACES.key(bench.folder)]
+      const mount = await bench.mounts.product(source, name, [...mountArgs(bench), ...keys])
       return { root: mount.path, end: () => mount.end() }
     },
   }

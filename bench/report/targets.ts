@@ -72,6 +72,10 @@ export function targetsOf({ growth, cacheBytes, tree }: Params): Target[] {
   ]) // prettier-ignore
   return [
     ...sequential,
+    {
+      work: 'sequential read, cold (encrypted image), of its decode limit', row: 'seq/encrypted/cold',
+      against: ['seq/decode-encrypted'], kind: 'least', bound: 0.85, ratio: quotient,
+    },
     ...trees,
     {
       work: 'tar of the small files, cold, OPEN answered', row: 'tar/split-open/cold',

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CatalogWriter } from './catalog-writer.js'
 import { ChunkStore } from './chunk-store.js'
+import { BackupKey } from './cipher.js'
 import { ChunkedStream, type FinishedIndex } from './chunked-stream.js'
 import { ContentPool } from './content.js'
 import { plainTreeWriter } from './plain-tree.js'
@@ -18,7 +19,7 @@ const DAY = 86_400
 /** What can be written, each on its own. All but `many` and `plain` go into one datastore. */
 export type PartSpec =
   | { readonly kind: 'split' | 'classic' | 'plain'; readonly name: string; readonly tree: TreePlan }
-  | { readonly kind: 'image'; readonly name: string; readonly bytes: number }
+  | { readonly kind: 'image' | 'encrypted'; readonly name: string; readonly bytes: number }
   /** A store of its own: one group of half of the snapshots, the others in groups of 100. */
   | { readonly kind: 'many'; readonly name: string; readonly snapshots: number }
 
@@ -27,9 +28,14 @@ export const PLACES = {
   store: (folder: string) => join(folder, 'store'),
   many: (folder: string, name: string) => join(folder, name),
   plain: (folder: string, name: string) => join(folder, name),
+  /** Key of what is encrypted in the store. */
+  key: (folder: string) => join(folder, 'encrypted.key'),
   /** There once the part is complete. */
   mark: (folder: string, name: string) => join(folder, `${name}.complete`),
 }
+
+/** Of the encrypted part. */
+export const KEY = new BackupKey('bench')
 
 export const IMAGE_NAME = 'drive-scsi0.img'
 
@@ -51,6 +57,10 @@ export function writeParts(folder: string, parts: readonly PartSpec[]): void {
         break
       case 'image':
         writeImage(store, chunks, pool, part.name, part.bytes)
+        break
+      case 'encrypted':
+        writeFileSync(PLACES.key(folder), KEY.toFile(), { mode: 0o600 })
+        writeImage(store, new ChunkStore(store, KEY), pool, part.name, part.bytes, KEY)
         break
       case 'plain':
         visitTree(part.tree, pool, plainTreeWriter(PLACES.plain(folder, part.name)))
@@ -103,10 +113,10 @@ function writeClassic(store: string, chunks: ChunkStore, pool: ContentPool, id: 
   writeSnapshot(store, { type: 'host', id, time: SNAPSHOT_TIME }, files)
 }
 
-function writeImage(store: string, chunks: ChunkStore, pool: ContentPool, id: string, bytes: number): void {
+function writeImage(store: string, chunks: ChunkStore, pool: ContentPool, id: string, bytes: number, key?: BackupKey): void {
   const stream = new ChunkedStream(chunks, 'fixed', 15)
   pool.forEachPiece(1_000_003, bytes, (piece) => stream.write(piece))
-  writeSnapshot(store, { type: 'vm', id, time: SNAPSHOT_TIME }, [fileOf(`${IMAGE_NAME}.fidx`, stream.finish())])
+  writeSnapshot(store, { type: 'vm', id, time: SNAPSHOT_TIME }, [fileOf(`${IMAGE_NAME}.fidx`, stream.finish())], key)
 }
 
 function writeMany(store: string, snapshots: number): void {

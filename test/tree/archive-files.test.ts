@@ -12,7 +12,7 @@ import { dir, encodeArchive, file, hardlink, symlink, type SourceDir, type Sourc
 interface Opened {
   readonly nodes: ArchiveNodes
   /** Node of a file of the source. */
-  idOf(node: SourceNode): NodeId
+  readonly idOf: (node: SourceNode) => NodeId
 }
 
 async function open(root: SourceDir, split: boolean, wrap: (stream: ReadAt) => ReadAt = (stream) => stream): Promise<Opened> {
