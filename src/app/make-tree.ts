@@ -1,11 +1,14 @@
 import { escapeName } from '../bytes/names.js'
+import type { LostRange } from '../bytes/read-at.js'
+import { PbsfsError, replaceFields } from '../errors/errors.js'
 import { ArchiveSet } from '../tree/archive-set.js'
 import { CONTROL_DIR, ControlDir } from '../tree/control-dir.js'
 import { MountTree } from '../tree/mount-tree.js'
 import type { StoreContext } from '../tree/store-context.js'
-import type { Tree } from '../tree/tree.js'
+import type { NodeId, Tree } from '../tree/tree.js'
 import type { Owner, VirtualNode } from '../tree/virtual-node.js'
 import type { OpenSettings } from './open-settings.js'
+import { reportDamage } from './report-damage.js'
 
 /** The tree below `root`, with the control folder of the mount. */
 export function makeTree(
@@ -21,7 +24,20 @@ export function makeTree(
     (id) => new ControlDir(id, root, context.registry, context.owner, files),
   )
   const tracksOpen = context.holds?.lasting === false
-  return new MountTree(root, control, context.registry, context.archives, () => ({ totalBytes, files: 0 }), tracksOpen)
+  const onLoss = (node: NodeId, { offset, length, error }: LostRange): void => {
+    const loss = replaceFields(error, { fileOffset: offset, length, zeroed: true })
+    reportDamage(settings, tree, node, loss instanceof Error ? loss.message : String(loss), loss instanceof PbsfsError ? loss.fields : {})
+  }
+  const tree: Tree = new MountTree(
+    root,
+    control,
+    context.registry,
+    context.archives,
+    () => ({ totalBytes, files: 0 }),
+    tracksOpen,
+    settings.damaged === 'zero' ? onLoss : undefined,
+  )
+  return tree
 }
 
 /** Archives whose problems go to log and errors. */

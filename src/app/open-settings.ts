@@ -2,6 +2,7 @@ import type { ChunkCache } from '../cache/chunk-cache.js'
 import type { Log } from '../errors/log.js'
 import type { MountSecrets } from '../keys/secrets.js'
 import type { ChunkLoader } from '../reader/chunk-loader.js'
+import type { FsPath } from '../source/fs-paths.js'
 import type { Tree } from '../tree/tree.js'
 import type { ProblemLog } from './problem-log.js'
 import type { LockReport, LockSettings } from './snapshot-locking.js'
@@ -16,6 +17,10 @@ export interface OpenSettings {
   readonly secrets?: MountSecrets
   /** Show what contradicts its manifest or signature, with a warning. */
   readonly force?: boolean
+  /** `zero`: lost bytes of files are read as zeros, and named in log and problems. Absent: reading them fails. */
+  readonly damaged?: 'zero' | undefined
+  /** Datastores that a chunk is taken from when it is missing or bad in this one; see `fallback-stores.ts`. */
+  readonly fallbacks?: readonly FsPath[] | undefined
   /** Absent: snapshots are locked where a server of this host has the store, from when they are entered to the end. */
   readonly locks?: LockSettings | undefined
   readonly log: Log

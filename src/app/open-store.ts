@@ -9,6 +9,7 @@ import { openStoreThread, type StoreThread } from '../source/store-thread.js'
 import { NodeRegistry } from '../tree/node-registry.js'
 import type { StoreContext } from '../tree/store-context.js'
 import { DecodePool } from '../workers/decode-pool.js'
+import { FallbackUse } from './fallback-stores.js'
 import { archiveSet, makeTree, processOwner } from './make-tree.js'
 import type { OpenSettings, OpenTree, SourceState } from './open-settings.js'
 import { selectRoot } from './select-root.js'
@@ -25,7 +26,9 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
   const descriptor = { kind: 'local' as const, path: source.path }
   const cache = new ChunkCache(settings.cacheBytes)
   const reply = settings.replyFd === undefined ? {} : { replyFd: settings.replyFd }
-  const pool = new DecodePool(settings.decoders, { memory: cache.memory, sources: [descriptor], ...reply })
+  const fallbacks = settings.fallbacks ?? []
+  const sources = [descriptor, ...fallbacks.map((fallback) => ({ kind: 'local' as const, path: fallback }))]
+  const pool = new DecodePool(settings.decoders, { memory: cache.memory, sources, ...reply })
   let store: StoreThread | undefined
   const stalls = new Map<string, string>()
   try {
@@ -40,17 +43,22 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
     const info = await store.describe()
     for (const remark of info.remarks) settings.log.warn(remark, { path })
     if (info.unreadable !== undefined && settings.force !== true) throw unreadableStore(info, path)
-    const loader = new ChunkLoader(cache, pool)
+    const fallback = new FallbackUse(fallbacks, settings)
+    const loader = new ChunkLoader(cache, pool, (ref, number, error) => fallback.note(ref, number, error))
     const locking = chooseLocking(source, store, path, settings)
     const context = storeContext(store, loader, pool, locking, settings)
     const { root, known } = await selectRoot(source.selector, context)
-    const { remarks, s3Cache } = info
+    const { s3Cache } = info
+    const remarks = settings.damaged === 'zero' ? [...info.remarks, ZEROS_REMARK] : info.remarks
     const opened = store
     return {
       tree: makeTree(root, context, settings, known),
       cache,
       loader,
-      sources: () => [sourceState(path, s3Cache ? 'S3 cache folder' : 'datastore', remarks, stalls, loader)],
+      sources: () => [
+        sourceState(path, s3Cache ? 'S3 cache folder' : 'datastore', remarks, stalls, loader),
+        ...fallback.states(),
+      ],
       locks: () => ('none' in locking ? { none: locking.none, held: [] } : { held: locking.holds.held() }),
       close: async () => {
         context.holds?.close()
@@ -79,6 +87,8 @@ function sourceState(
   const message = [...messages, ...remarks].join('; ')
   return { path, kind, state: messages.length > 0 ? 'stalled' : 'ok', ...(message === '' ? {} : { message }) }
 }
+
+const ZEROS_REMARK = 'lost bytes of files are read as zeros (damaged=zero); .pbsfs/errors names them'
 
 /** A chunk that takes longer is said to be stalled. */
 const STALL_SECONDS = 30

@@ -4,6 +4,9 @@ import { escapeText } from '../bytes/names.js'
 /** Different problems kept; the oldest goes when there are more. */
 const KEPT = 1000
 
+/** How long `render` waits for what is found out about a problem. */
+const TRACKED_MS = 1000
+
 export interface Problem {
   /** ISO 8601, UTC; of the last time it was seen. */
   readonly time: string
@@ -15,13 +18,14 @@ export interface Problem {
 /** What went wrong since the start, each thing once with a count. */
 export class ProblemLog {
   readonly #problems = new Map<string, Problem>()
+  readonly #tracked = new Set<Promise<void>>()
   #count = 0
 
   /** Returns true when this is the first time. */
   add(error: unknown, context: ErrorFields = {}): boolean {
-    const message = error instanceof Error ? error.message : String(error)
-    const fields = defined({ ...context, ...(isPbsfsError(error) ? error.fields : {}) })
-    const key = JSON.stringify([message, lasting(fields)])
+    const message = messageOf(error)
+    const fields = fieldsOf(error, context)
+    const key = keyOf(error, context)
     const known = this.#problems.get(key)
     this.#count++
     this.#problems.delete(key)
@@ -35,6 +39,19 @@ export class ProblemLog {
     return known === undefined
   }
 
+  /** Adds to the fields of a problem that was seen; nothing when it is not kept any more. */
+  amend(error: unknown, context: ErrorFields, more: ErrorFields): void {
+    const key = keyOf(error, context)
+    const known = this.#problems.get(key)
+    if (known !== undefined) this.#problems.set(key, { ...known, fields: { ...known.fields, ...defined(more) } })
+  }
+
+  /** `render` waits for this, a moment. Must not reject. */
+  track(work: Promise<void>): void {
+    this.#tracked.add(work)
+    void work.then(() => this.#tracked.delete(work))
+  }
+
   get count(): number {
     return this.#count
   }
@@ -44,8 +61,12 @@ export class ProblemLog {
     return [...this.#problems.values()]
   }
 
-  /** One line each, for the file in the mount. */
-  render(): string {
+  /** One line each, for the file in the mount, once the places are found that are looked for (a moment at most). */
+  async render(): Promise<string> {
+    if (this.#tracked.size > 0) {
+      const moment = new Promise<void>((resolve) => setTimeout(resolve, TRACKED_MS).unref())
+      await Promise.race([Promise.all(this.#tracked), moment])
+    }
     return this.list()
       .map(({ time, message, fields, count }) => {
         const details = Object.entries(fields).map(([name, value]) => `${name}=${escapeText(String(value))}`)
@@ -55,13 +76,25 @@ export class ProblemLog {
   }
 }
 
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+function fieldsOf(error: unknown, context: ErrorFields): Problem['fields'] {
+  return defined({ ...context, ...(isPbsfsError(error) ? error.fields : {}) })
+}
+
+function keyOf(error: unknown, context: ErrorFields): string {
+  return JSON.stringify([messageOf(error), lasting(fieldsOf(error, context))])
+}
+
 function defined(fields: ErrorFields): Record<string, string | number | boolean> {
   const kept = Object.entries(fields).filter(([, value]) => value !== undefined)
   return Object.fromEntries(kept) as Record<string, string | number | boolean>
 }
 
 /** Which request met the problem, and where in a file, is told by the first one and does not make another problem. */
-const PASSING = new Set(['node', 'unique', 'op', 'offset', 'length'])
+const PASSING = new Set(['node', 'unique', 'op', 'offset', 'length', 'fileOffset'])
 
 function lasting(fields: Problem['fields']): [string, unknown][] {
   // A bad chunk is one problem, whatever lies in it.

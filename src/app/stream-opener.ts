@@ -4,9 +4,10 @@ import { decodeBlobFileInSteps } from '../blob/decode.js'
 import { MAX_BLOB_FILE_SIZE, parseBlob } from '../blob/data-blob.js'
 import type { ReadAt } from '../bytes/read-at.js'
 import { IntegrityError, KeyError, NodeError, SourceError } from '../errors/errors.js'
+import { INDEX_HEADER_SIZE } from '../index/index-format.js'
 import type { AnyIndex } from '../index/parse-index.js'
 import { openPagedFixedIndex } from '../index/paged-fixed-index.js'
-import { compareWithManifest, parseIndex } from '../index/parse-index.js'
+import { checkIndexEnds, compareWithManifest, LAST_ENTRY_SIZE, parseIndex } from '../index/parse-index.js'
 import { ZeroChunks } from '../index/zero-chunks.js'
 import type { RingKey } from '../keys/key-ring.js'
 import { RSA_KEY_BLOB } from '../keys/master-key.js'
@@ -22,6 +23,9 @@ import { placeOf, type SnapshotKeys } from './snapshot-keys.js'
 
 /** Largest index file: 32 bytes for each 4 MiB of a 128 TiB image. */
 const MAX_INDEX_BYTES = 1024 * 1024 * 1024
+
+/** An index file of this length is looked at before it is read. */
+const LARGE_INDEX_BYTES = 1024 * 1024
 
 /** Of longer images the index is read piece by piece: 1 MiB for chunks of 4 MiB, at most 64 MiB. */
 const PAGED_FROM = 128 * 1024 * 1024 * 1024
@@ -112,7 +116,7 @@ export class StoreStreams implements StreamOpener {
 
   async #openIndex(snapshot: SnapshotRef, file: ManifestFile, name: string, keys: readonly RingKey[]): Promise<AnyIndex> {
     if (!file.filename.endsWith('.fidx') || file.size < PAGED_FROM) {
-      return parseIndex(await this.#datastore.readFile(snapshot, file.filename, MAX_INDEX_BYTES), name)
+      return parseIndex(await this.#readIndex(snapshot, file, name), name)
     }
     const known = this.#keys.force ? [] : file.cryptMode === 'encrypt' ? keys.map((key) => this.#zerosOf(key)) : [new ZeroChunks()]
     const read = (offset: number, length: number) => this.#datastore.readPart(snapshot, file.filename, offset, length)
@@ -129,6 +133,17 @@ export class StoreStreams implements StreamOpener {
     const message = `${place}: the snapshot was removed while it was in use`
     this.#keys.warn(message, place)
     throw new NodeError('ESTALE', message, { path: place }, { cause: error })
+  }
+
+  /** The whole file. Of a large one the two ends are looked at first: it is not read for nothing. */
+  async #readIndex(snapshot: SnapshotRef, file: ManifestFile, name: string): Promise<Uint8Array> {
+    const found = await this.#datastore.listFiles(snapshot, { files: [file] })
+    const length = found.find((candidate) => candidate.name === file.filename)?.stamp?.size ?? 0
+    if (length > LARGE_INDEX_BYTES) {
+      const read = (offset: number, part: number) => this.#datastore.readPart(snapshot, file.filename, offset, part)
+      checkIndexEnds(await read(0, INDEX_HEADER_SIZE), await read(length - LAST_ENTRY_SIZE, LAST_ENTRY_SIZE), length, name)
+    }
+    return this.#datastore.readFile(snapshot, file.filename, MAX_INDEX_BYTES)
   }
 
   #makeStream(name: string, index: AnyIndex, file: ManifestFile, key: RingKey | undefined): ChunkStream {

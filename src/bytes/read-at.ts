@@ -48,12 +48,31 @@ export interface ReadAt {
   prepare?(): Promise<void> | undefined
 
   /**
+   * As `read`, but where damage keeps bytes from being read there are zeros and an entry of `lost`,
+   * for exactly those bytes. What is no damage (a missing key, an end of the threads) rejects.
+   */
+  salvage?(offset: number, length: number): Promise<Salvaged>
+
+  /**
    * Sends `[offset, offset+length)` (inside the stream) straight to a file descriptor, behind
    * `reply.header`, in one write; whichever thread completes the data does the writing.
    * Returns at once. Exactly one of `reply.done`, `reply.send` and `reply.fail` is called, once,
    * later or before it returns; before the latter two nothing was written.
    */
   deliver?(offset: number, length: number, reply: DirectReply): void
+}
+
+/** What could be read of a range, and what could not. */
+export interface Salvaged {
+  readonly bytes: Uint8Array
+  readonly lost: readonly LostRange[]
+}
+
+/** Bytes of the stream that was asked which cannot be read, and why. */
+export interface LostRange {
+  readonly offset: number
+  readonly length: number
+  readonly error: unknown
 }
 
 export interface SharedRange {

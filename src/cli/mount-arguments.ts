@@ -17,6 +17,8 @@ export interface MountArguments extends KeyArguments {
   readonly logLevel?: string | undefined
   readonly force: boolean
   readonly lock?: LockChoice
+  readonly damaged?: string | undefined
+  readonly fallbacks?: readonly string[]
   readonly debug: boolean
 }
 
@@ -41,6 +43,8 @@ export function readMountArguments(argv: Readonly<Record<string, unknown>>): Mou
     masterKeyfiles: listOf(argv['masterKeyfile']),
     force: argv['force'] === true,
     lock: readLockOptions(argv),
+    damaged: lastOf(argv['damaged']),
+    fallbacks: listOf(argv['fallback']),
     debug,
   }
 }

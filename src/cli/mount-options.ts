@@ -2,7 +2,7 @@ import { UsageError } from '../errors/errors.js'
 import { parseMountOptions, type MountOptions } from '../fuse/mount-options.js'
 
 /** Options of pbsfs that may stand among the mount(8) options, so that a line of fstab can hold them. */
-export const OWN_OPTIONS = ['cache-size', 'decoders', 'driver', 'keyfile', 'log', 'log-level', 'master-keyfile', 'payload-input'] as const
+export const OWN_OPTIONS = ['cache-size', 'damaged', 'decoders', 'driver', 'fallback', 'keyfile', 'log', 'log-level', 'master-keyfile', 'payload-input'] as const
 /** The same without a value. */
 export const OWN_FLAGS = ['no-lock', 'require-lock'] as const
 export type OwnFlag = (typeof OWN_FLAGS)[number]
@@ -18,6 +18,7 @@ export interface SplitOptions {
   /** All of those that may be repeated. */
   readonly keyfiles: readonly string[]
   readonly masterKeyfiles: readonly string[]
+  readonly fallbacks: readonly string[]
 }
 
 /** Reads all `-o` arguments. UsageError names a word that nobody knows. */
@@ -40,5 +41,12 @@ export function splitMountOptions(given: readonly string[]): SplitOptions {
     return true
   })
   const listOf = (name: OwnOption) => all.filter(([given]) => given === name).map(([, value]) => value)
-  return { mount, own, flags, keyfiles: listOf('keyfile'), masterKeyfiles: listOf('master-keyfile') }
+  return {
+    mount,
+    own,
+    flags,
+    keyfiles: listOf('keyfile'),
+    masterKeyfiles: listOf('master-keyfile'),
+    fallbacks: listOf('fallback'),
+  }
 }

@@ -30,6 +30,10 @@ export interface MountConfig {
   readonly driver: Driver
   /** Show what contradicts its manifest or signature, with a warning. */
   readonly force?: boolean
+  /** Absent: reading bytes that are lost fails. */
+  readonly damaged?: 'zero'
+  /** Hex; paths or names of datastores as given, relative to the folder of SOURCE. */
+  readonly fallbacks?: readonly string[]
   /** Absent: snapshots are locked where a server of this host has the store. */
   readonly lock?: 'require' | 'none'
   /** Where the server of this host is, when not in its usual places. */

@@ -1,6 +1,8 @@
 import type { OpenTree } from '../app/open-settings.js'
 import { openTree } from '../app/open-tree.js'
+import { resolveFallbacks } from '../app/fallback-stores.js'
 import { ProblemLog } from '../app/problem-log.js'
+import { reportDamage } from '../app/report-damage.js'
 import { toPlainError, type ErrorFields } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'
 import { decodeSecrets } from '../keys/secrets.js'
@@ -102,11 +104,14 @@ class ServedSession {
   }
 
   async #open({ config, fd, secrets }: SessionStart): Promise<OpenTree> {
-    const { source, cacheBytes, decoders, force, lock, server = {} } = config
+    const { source, cacheBytes, decoders, force, lock, damaged, fallbacks = [], server = {} } = config
     const keys = decodeSecrets(secrets)
-    const resolved = await resolveSource(parseSource(decodeBytes(source.text)), {
+    const where = {
       cwd: decodeBytes(source.cwd),
       ...(server.configDir === undefined ? {} : { configDir: server.configDir }),
+    }
+    const resolved = await resolveSource(parseSource(decodeBytes(source.text)), {
+      ...where,
       ...(source.payloadInput === undefined ? {} : { payloadInput: decodeBytes(source.payloadInput) }),
     })
     return openTree(resolved, {
@@ -115,6 +120,8 @@ class ServedSession {
       ...(fd < 0 ? {} : { replyFd: fd }),
       secrets: keys,
       force: force === true,
+      damaged,
+      fallbacks: await resolveFallbacks(fallbacks.map(decodeBytes), where),
       locks: { mode: lock, releaseAfterMs: server.lockIdleMs ?? DEFAULT_LOCK_IDLE_MS, runtimeDir: server.runtimeDir },
       log: this.#log,
       problems: this.#problems,
@@ -127,9 +134,22 @@ class ServedSession {
     const log = this.#log
     return {
       ...log,
-      warn: (message, fields) => this.#remember(message, fields) && log.warn(message, fields),
+      warn: (message, fields) => this.#warn(message, fields),
       error: (message, fields) => this.#remember(message, fields) && log.error(message, fields),
     }
+  }
+
+  /** A file that cannot be read is named by its path, which has to be found. */
+  #warn(message: string, fields: ErrorFields = {}): void {
+    const { error, node, unique: _unique, ...rest } = fields
+    const tree = this.#opened?.tree
+    if (tree === undefined || typeof error !== 'string' || (typeof node !== 'number' && typeof node !== 'string')) {
+      if (this.#remember(message, fields)) this.#log.warn(message, fields)
+      return
+    }
+    const number = BigInt(node)
+    const id = { hi: Number(number >> 32n), lo: Number(number & 0xffff_ffffn) }
+    reportDamage({ log: this.#log, problems: this.#problems }, tree, id, error, { node, ...rest })
   }
 
   /** False when the same was seen before: a broken chunk is logged once, not at every read. */

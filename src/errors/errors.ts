@@ -167,6 +167,13 @@ export function fromPlainError(plain: PlainError): Error {
   return new classes[plain.tag](plain.message, plain.fields, options)
 }
 
+/** The same error, with these fields in place of its own. Other errors stay as they are. */
+export function replaceFields(error: unknown, fields: ErrorFields): unknown {
+  if (!(error instanceof PbsfsError)) return error
+  const plain = toPlainError(error)
+  return fromPlainError({ ...plain, fields: { ...plain.fields, ...fields } })
+}
+
 /** The same error with more fields; the fields it has already win. Other errors stay as they are. */
 export function withFields(error: unknown, fields: ErrorFields): unknown {
   if (!(error instanceof PbsfsError)) return error

@@ -227,7 +227,7 @@ export class Exchange {
   #fields(request: PendingRequest, error?: unknown): ErrorFields {
     return {
       op: opcodeName(request.opcode),
-      node: request.nodeHi * 2 ** 32 + request.nodeLo,
+      node: inodeNumber(request.nodeHi, request.nodeLo),
       unique: request.uniqueHi * 2 ** 32 + request.uniqueLo,
       ...(error === undefined ? {} : describeError(error)),
     }
@@ -236,6 +236,11 @@ export class Exchange {
 
 /** Where the body of a small reply stands in `Exchange.out`. */
 export const OUT = HEADER
+
+/** As `stat` shows it: a number, or its digits where a number is not exact. */
+function inodeNumber(hi: number, lo: number): number | string {
+  return hi < 2 ** 21 ? hi * 2 ** 32 + lo : String((BigInt(hi) << 32n) | BigInt(lo))
+}
 
 /** The kernel counts requests from 0 in steps of 2: 53 bits tell them apart for ever. */
 function uniqueKey(hi: number, lo: number): number {

@@ -1,6 +1,7 @@
 import { peekSize, viewOf } from '../bytes/le.js'
 import type { ReadAt } from '../bytes/read-at.js'
 import { FormatError, TruncatedError } from '../errors/errors.js'
+import { isDamage } from '../errors/is-damage.js'
 import { cutOff, damage } from './damage.js'
 import {
   HEADER_SIZE, ITEM_PAYLOAD, ITEM_PAYLOAD_REF, ITEM_PAYLOAD_START_MARKER, MIN_PAYLOAD_OFFSET, itemOf,
@@ -26,7 +27,8 @@ export class PayloadStream {
 
   /**
    * Checks that the PAYLOAD header at `offset` says `size` bytes, once for a file. Synchronous
-   * when the header is in memory. Throws or rejects with FormatError or TruncatedError.
+   * when the header is in memory. Throws or rejects with FormatError or TruncatedError. A header that
+   * cannot be read keeps nobody from a content that can: where it lies is told by the reference alone.
    */
   verify(offset: number, size: number): void | Promise<void> {
     if (this.#verified.get(offset) === size) return undefined
@@ -52,7 +54,18 @@ export class PayloadStream {
   }
 
   async #verifyLater(offset: number, size: number): Promise<void> {
-    this.#check(this.stream.peek(offset, HEADER_SIZE) ?? (await this.stream.read(offset, HEADER_SIZE)), offset, size)
+    const header = this.stream.peek(offset, HEADER_SIZE) ?? (await this.#readHeader(offset))
+    if (header !== undefined) this.#check(header, offset, size)
+  }
+
+  /** undefined: its bytes are lost. The next try reads it again. */
+  async #readHeader(offset: number): Promise<Uint8Array | undefined> {
+    try {
+      return await this.stream.read(offset, HEADER_SIZE)
+    } catch (error) {
+      if (isDamage(error)) return undefined
+      throw error
+    }
   }
 
   #check(header: Uint8Array, offset: number, size: number): void {

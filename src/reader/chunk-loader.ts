@@ -1,7 +1,7 @@
 import type { ChunkCache, ChunkMemory } from '../cache/chunk-cache.js'
 import { AbortedError, IntegrityError, SourceError } from '../errors/errors.js'
 import { hex } from '../bytes/names.js'
-import type { DecodePool, DecodeWork, Priority } from '../workers/decode-pool.js'
+import type { DecodeEnd, DecodePool, DecodeWork, Priority } from '../workers/decode-pool.js'
 import type { Answer } from '../workers/messages.js'
 
 /** One chunk of one stream: what an index says about it. */
@@ -36,6 +36,9 @@ export interface ChunkHolder {
   letGo(): void
 }
 
+/** `source`: number of the one that had the chunk; `error`: what was wrong in the first. */
+export type SubstituteReport = (ref: ChunkRef, source: number, error: Error) => void
+
 interface Load {
   readonly ref: ChunkRef
   readonly waiters: ChunkWaiter[]
@@ -62,7 +65,11 @@ export class ChunkLoader {
   #hits = 0
   #misses = 0
 
-  constructor(cache: ChunkCache, pool: DecodePool) {
+  readonly #onSubstitute: SubstituteReport | undefined
+
+  /** `onSubstitute` hears of each chunk that came from another source than the first. */
+  constructor(cache: ChunkCache, pool: DecodePool, onSubstitute?: SubstituteReport) {
+    this.#onSubstitute = onSubstitute
     this.#cache = cache
     this.#pool = pool
   }
@@ -217,8 +224,9 @@ export class ChunkLoader {
     return answers
   }
 
-  #finish(load: Load, memory: ChunkMemory, result: { error?: Error; unsent: readonly number[] }): void {
+  #finish(load: Load, memory: ChunkMemory, result: DecodeEnd): void {
     this.#loads.delete(loadKey(load.ref))
+    if (result.substitute !== undefined) this.#onSubstitute?.(load.ref, result.substitute.source, result.substitute.error)
     if (result.error !== undefined) {
       this.#cache.discard(memory)
       for (const waiter of [...load.answering, ...load.waiters]) waiter.fail(result.error)

@@ -1,5 +1,6 @@
-import type { DirectReply, ReadAt, SharedRange } from '../bytes/read-at.js'
-import { TruncatedError, withFields } from '../errors/errors.js'
+import type { DirectReply, LostRange, ReadAt, Salvaged, SharedRange } from '../bytes/read-at.js'
+import { replaceFields, TruncatedError } from '../errors/errors.js'
+import { isDamage } from '../errors/is-damage.js'
 import type { ChunkMemory } from '../cache/chunk-cache.js'
 import type { ChunkIndex } from '../index/chunk-index.js'
 import { ZeroChunks } from '../index/zero-chunks.js'
@@ -101,6 +102,24 @@ export class ChunkStream implements ReadAt {
     return out
   }
 
+  async salvage(offset: number, length: number): Promise<Salvaged> {
+    this.#check(offset, length)
+    const bytes = new Uint8Array(length)
+    const lost: LostRange[] = []
+    if (length === 0) return { bytes, lost }
+    const last = this.#chunkAt(offset + length - 1)
+    for (let i = this.#chunkAt(offset); i <= last; i++) {
+      try {
+        await this.#copyChunk(i, offset, bytes)
+      } catch (error) {
+        if (!isDamage(error)) throw error
+        const from = Math.max(offset, this.#index.startOf(i))
+        lost.push({ offset: from, length: Math.min(offset + length, this.#index.endOf(i)) - from, error })
+      }
+    }
+    return { bytes, lost }
+  }
+
   share(offset: number, length: number): SharedRange | undefined {
     if (length === 0 || offset + length > this.size) return undefined
     const i = this.#chunkAt(offset)
@@ -154,7 +173,7 @@ export class ChunkStream implements ReadAt {
       const bytes = await this.#loader.copy(this.#ref(i), from - start, to - start, out.length <= SMALL_READ ? 'urgent' : 'demand')
       out.set(bytes, from - offset)
     } catch (error) {
-      throw withFields(error, { stream: this.name, offset: from, length: to - from })
+      throw replaceFields(error, { stream: this.name, offset: from, length: to - from })
     }
   }
 

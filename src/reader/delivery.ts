@@ -1,7 +1,7 @@
 import { writevSync } from 'node:fs'
 import type { DirectReply } from '../bytes/read-at.js'
 import type { ChunkMemory } from '../cache/chunk-cache.js'
-import { withFields } from '../errors/errors.js'
+import { replaceFields } from '../errors/errors.js'
 import type { Answer } from '../workers/messages.js'
 import type { ChunkHolder, ChunkLoader, ChunkRef, ChunkWaiter } from './chunk-loader.js'
 import { zeroViews } from './zeros.js'
@@ -90,7 +90,7 @@ export class Delivery implements ChunkHolder {
         this.#missing--
         if (this.#missing === 0) this.#send()
       },
-      fail: (error) => this.#fail(withFields(error, { stream: this.#name, offset: part.offset, length: part.to - part.from })),
+      fail: (error) => this.#fail(replaceFields(error, { stream: this.#name, offset: part.offset, length: part.to - part.from })),
       answer: (target) => (this.#missing === 1 && !this.#ended ? this.#answer(i, target) : undefined),
       answered: () => this.#end(() => this.#reply.done()),
     }

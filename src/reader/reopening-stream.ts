@@ -1,4 +1,4 @@
-import type { DirectReply, ReadAt, SharedRange } from '../bytes/read-at.js'
+import type { DirectReply, ReadAt, Salvaged, SharedRange } from '../bytes/read-at.js'
 import type { ChunkStream } from './chunk-stream.js'
 
 /**
@@ -25,6 +25,10 @@ export class ReopeningStream implements ReadAt {
 
   async read(offset: number, length: number): Promise<Uint8Array> {
     return (await this.#open()).read(offset, length)
+  }
+
+  async salvage(offset: number, length: number): Promise<Salvaged> {
+    return (await this.#open()).salvage(offset, length)
   }
 
   share(offset: number, length: number): SharedRange | undefined {

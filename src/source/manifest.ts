@@ -45,6 +45,9 @@ export interface Manifest {
 /** Bytes of JSON. Real ones have a few KiB, and the notes. */
 export const MAX_MANIFEST_SIZE = 8 * 1024 * 1024
 
+/** Entries of `files`. A snapshot has a few for each disk or folder that is backed up. */
+export const MAX_MANIFEST_FILES = 4096
+
 const HEX_64 = /^[0-9a-fA-F]{64}$/
 
 /**
@@ -65,6 +68,9 @@ export function parseManifest(json: Uint8Array, name: string): Manifest {
   if (backupTime === undefined) throw invalid(name, 'has no valid backup-time', 'an integer', kindOf(root.get('backup-time')))
   const files = root.get('files')
   if (!isArray(files)) throw invalid(name, 'has no list of files', 'an array', kindOf(files))
+  if (files.length > MAX_MANIFEST_FILES) {
+    throw invalid(name, 'lists too many files', `at most ${MAX_MANIFEST_FILES}`, files.length)
+  }
   const signature = root.get('signature') ?? undefined
   if (signature !== undefined && typeof signature !== 'string') {
     throw invalid(name, 'has a signature that is no text', 'a string or null', kindOf(signature))

@@ -52,7 +52,12 @@ export class PlainFileStream implements ReadAt {
     for (let done = 0; done < length; ) {
       const at = offset + done
       const number = Math.floor(at / BLOCK_SIZE)
-      const block = this.#touch(number) ?? (await this.#load(number))
+      const block = this.#touch(number) ?? (await this.#tryLoad(number))
+      if (block === undefined) {
+        // Some of the block is unreadable: it may be what nobody asked for.
+        await this.#readInto(out.subarray(done), at)
+        return out
+      }
       const from = at - number * BLOCK_SIZE
       const part = block.subarray(from, Math.min(block.length, from + length - done))
       out.set(part, done)
@@ -73,6 +78,15 @@ export class PlainFileStream implements ReadAt {
     this.#blocks.delete(number)
     this.#blocks.set(number, block)
     return block
+  }
+
+  async #tryLoad(number: number): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#load(number)
+    } catch (error) {
+      if (error instanceof SourceError && error.fields['code'] === 'EIO') return undefined
+      throw error
+    }
   }
 
   #load(number: number): Promise<Uint8Array> {

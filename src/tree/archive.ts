@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
-import { equalBytes } from '../bytes/names.js'
+import { equalBytes, escapeName } from '../bytes/names.js'
 import { NodeError } from '../errors/errors.js'
 import {
   createRecord,
@@ -14,6 +14,7 @@ import {
 } from '../pxar-decode/entry-record.js'
 import type { DirTable } from '../pxar-decode/dir-table.js'
 import type { PxarArchive } from '../pxar-decode/archive.js'
+import { findPath } from '../pxar-decode/find-path.js'
 import type { Xattr } from '../pxar-decode/attributes.js'
 import { hasAttributes } from '../pxar-decode/has-attributes.js'
 import { DirAhead } from './dir-ahead.js'
@@ -34,6 +35,7 @@ import {
   type Entry,
   type MaybePromise,
   type NodeId,
+  type NodePlace,
 } from './tree.js'
 
 /** Contents and parents remembered for one archive; both can be found again. */
@@ -158,6 +160,14 @@ export class ArchiveNodes {
     if (isDirectory(id.hi)) throw new NodeError('EISDIR')
     if (this.pxar.peekEntry(offset, this.#record)) return this.#contentOf(offset, this.#record)
     return this.pxar.readEntry(offset).then((record) => this.#contentOf(offset, record))
+  }
+
+  /** Where the node is in this archive. */
+  async placeOf(id: NodeId): Promise<NodePlace> {
+    const openDir = async (end: number): Promise<DirTable> => (await this.#table(end)).table
+    const { names, complete } = await findPath(this.pxar, offsetOf(id), isDirectory(id.hi), openDir)
+    const parts = names.map(escapeName)
+    return { ...(this.#name === '' ? {} : { archive: this.#name }), file: `/${(complete ? parts : [...parts, '...']).join('/')}` }
   }
 
   async readlink(id: NodeId): Promise<Uint8Array> {

@@ -10,7 +10,7 @@ export const CONTROL_DIR = '.pbsfs'
 /** What the files of the folder say at this moment. */
 export interface ControlFiles {
   status(): Promise<string>
-  errors(): string
+  errors(): string | Promise<string>
 }
 
 /** `.pbsfs/status` and `.pbsfs/errors`: written anew each time somebody opens them. */

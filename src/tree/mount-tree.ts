@@ -1,12 +1,14 @@
-import { bytesOfKey, keyOf } from '../bytes/names.js'
+import type { LostRange } from '../bytes/read-at.js'
+import { bytesOfKey, escapeName, keyOf } from '../bytes/names.js'
 import { NodeError } from '../errors/errors.js'
 import type { ArchiveNodes } from './archive.js'
 import type { SnapshotGuard, SnapshotHold } from './snapshot-holds.js'
 import { archiveOf, isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
 import type { NodeRegistry } from './node-registry.js'
-import type { Attr, Content, DirFiles, DirSink, Entry, FsStats, MaybePromise, NodeId, Tree } from './tree.js'
+import type { Attr, Content, DirFiles, DirSink, Entry, FsStats, MaybePromise, NodeId, NodePlace, Tree } from './tree.js'
 import { FOREVER } from './tree.js'
 import type { VirtualNode, Xattrs } from './virtual-node.js'
+import { ZeroFilledStream } from './zero-filled-stream.js'
 
 /** Archives by the number in their nodes' ids. */
 export interface ArchiveTable {
@@ -26,13 +28,17 @@ export class MountTree implements Tree {
   readonly #registry: NodeRegistry
   readonly #archives: ArchiveTable
   readonly #stats: () => FsStats
+  readonly #onLoss: ((node: NodeId, lost: LostRange) => void) | undefined
   readonly open: ((node: NodeId) => MaybePromise<number>) | undefined
   readonly release: ((handle: number) => void) | undefined
   /** The snapshots of files that are open, by handle. */
   readonly #open = new Map<number, SnapshotHold>()
   #lastHandle = 0
 
-  /** `tracksOpen`: snapshots are held while files of them are open. */
+  /**
+   * `tracksOpen`: snapshots are held while files of them are open. `onLoss`: lost bytes of files are
+   * read as zeros, and this hears of each range, counted from the start of its file.
+   */
   constructor(
     root: VirtualNode,
     control: VirtualNode,
@@ -40,7 +46,9 @@ export class MountTree implements Tree {
     archives: ArchiveTable,
     stats: () => FsStats,
     tracksOpen = false,
+    onLoss?: (node: NodeId, lost: LostRange) => void,
   ) {
+    this.#onLoss = onLoss
     this.#root = root
     this.#control = control
     this.#registry = registry
@@ -100,7 +108,22 @@ export class MountTree implements Tree {
 
   content(node: NodeId): MaybePromise<Content> {
     const place = this.#archive(node) ?? this.#virtual(node)
-    return guarded(place.guard, () => place.content(node))
+    const content = guarded(place.guard, () => place.content(node))
+    return this.#onLoss === undefined ? content : later(content, (found) => this.#zeroFilled(found, node))
+  }
+
+  #zeroFilled({ stream, start, size }: Content, node: NodeId): Content {
+    const report = (lost: LostRange): void => this.#onLoss?.(node, { ...lost, offset: lost.offset - start })
+    return { stream: new ZeroFilledStream(stream, report), start, size }
+  }
+
+  async placeOf(id: NodeId): Promise<NodePlace | undefined> {
+    try {
+      const archive = this.#archive(id)
+      return archive === undefined ? { file: `/${escapeName(bytesOfKey(this.#virtual(id).path))}` } : await archive.placeOf(id)
+    } catch {
+      return undefined
+    }
   }
 
   filesIn(dir: NodeId): DirFiles | undefined {

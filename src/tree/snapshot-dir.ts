@@ -55,9 +55,11 @@ export class SnapshotDir extends LiveDir {
       const present = files.some((found) => found.name === file && found.stamp !== undefined)
       if (present && !names.has(shown)) names.set(shown, this.#changing(file))
     }
-    for (const { name } of archives.filter(isImage)) {
+    const images = archives.filter(isImage)
+    const version = versionOfImages(images)
+    for (const { name } of images) {
       const folder = name + PARTS_SUFFIX
-      if (!names.has(folder)) names.set(folder, this.#parts(name, archives, seen))
+      if (!names.has(folder)) names.set(folder, this.#parts(name, images, version, seen))
     }
     return new Map([...names].sort(([a], [b]) => (a < b ? -1 : 1)))
   }
@@ -204,9 +206,7 @@ export class SnapshotDir extends LiveDir {
   }
 
   /** The folder of what is inside an image. Volumes may span all images of the snapshot. */
-  #parts(name: string, archives: readonly Archive[], seen: SnapshotManifest): Child {
-    const images = archives.filter(isImage)
-    const version = versionOfImages(archives)
+  #parts(name: string, images: readonly Archive[], version: string, seen: SnapshotManifest): Child {
     const disks = (): DiskSet => {
       if (this.#disks?.version !== version) {
         const all = images.map((image) => ({ name: image.name, stream: this.#context.opener.stream(this.#snapshot, image.files[0]!, seen) }))

@@ -101,6 +101,14 @@ export interface DirFiles {
   run(from: number, to: number): FileRun
 }
 
+/** Where a node is, for people. */
+export interface NodePlace {
+  /** The archive it is in; absent: it lies beside the archives. */
+  readonly archive?: string
+  /** Path in that archive, else in the mount, from its root on; escaped. Ends in `...` where it is not known further. */
+  readonly file: string
+}
+
 export interface FsStats {
   /** Bytes of everything shown, as far as it is known. */
   readonly totalBytes: number
@@ -121,6 +129,8 @@ export interface Tree {
   filesIn?(dir: NodeId): DirFiles | undefined
   /** The files of the directory that a file is in. */
   filesBeside?(file: NodeId): MaybePromise<DirFiles | undefined>
+  /** Where a node is; may read directories. undefined: it is not known any more. Never rejects. */
+  placeOf?(node: NodeId): Promise<NodePlace | undefined>
   /** undefined: no such attribute (ENODATA). */
   getxattr(node: NodeId, name: Uint8Array): MaybePromise<Uint8Array | undefined>
   /** Names without NUL. */

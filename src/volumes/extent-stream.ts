@@ -1,5 +1,6 @@
-import type { DirectReply, ReadAt } from '../bytes/read-at.js'
+import type { DirectReply, LostRange, ReadAt, Salvaged } from '../bytes/read-at.js'
 import { TruncatedError } from '../errors/errors.js'
+import { salvageBlocks } from '../bytes/salvage-blocks.js'
 import type { Span } from './span.js'
 
 /** A piece of a volume; without a stream it is zeros. */
@@ -76,6 +77,24 @@ export class ExtentStream implements ReadAt {
       done += part
     }
     return out
+  }
+
+  async salvage(offset: number, length: number): Promise<Salvaged> {
+    const bytes = new Uint8Array(length)
+    const lost: LostRange[] = []
+    for (let i = this.#at(offset), done = 0; done < length && i < this.#extents.length; i++) {
+      const { stream } = this.#extents[i]!
+      const part = Math.min(length - done, this.#ends[i]! - offset - done)
+      if (stream !== undefined) {
+        const inside = this.#inside(i, offset + done)
+        const found = await (stream.salvage?.(inside, part) ?? salvageBlocks(stream, inside, part))
+        bytes.set(found.bytes, done)
+        const shift = offset + done - inside
+        for (const range of found.lost) lost.push({ ...range, offset: range.offset + shift })
+      }
+      done += part
+    }
+    return { bytes, lost }
   }
 
   nextData(offset: number): number {

@@ -1,5 +1,6 @@
 import { decodeChunk } from '../blob/decode.js'
 import type { BlobKey } from '../blob/decrypt.js'
+import { fromPlainError, isPbsfsError, KeyError, toPlainError } from '../errors/errors.js'
 import type { ChunkSource } from '../source/datastore.js'
 import type { DecoderKey } from './messages.js'
 
@@ -26,19 +27,38 @@ export class ChunkDecoder {
     this.#keys.set(id, key)
   }
 
-  /** Fills `target`, whose length is the chunk's, or throws the first source's error. */
-  async decode(request: ChunkRequest, target: Uint8Array): Promise<void> {
+  /**
+   * Fills `target`, whose length is the chunk's. undefined: from the first source; else the number of
+   * the one that had it, and what was wrong in the first. Throws when none has it, or a key is missing.
+   */
+  async decode(request: ChunkRequest, target: Uint8Array): Promise<Substitute | undefined> {
     const key = request.keyId === undefined ? undefined : this.#keys.get(request.keyId)
-    let failure: unknown
-    for (const source of this.#sources) {
+    const failures: unknown[] = []
+    for (const [i, source] of this.#sources.entries()) {
       try {
         const blob = source.readChunk(request.digest)
         decodeChunk(blob instanceof Promise ? await blob : blob, request.digest, target, request.encrypted, key)
-        return
+        return i === 0 ? undefined : { source: i, error: failures[0] }
       } catch (error) {
-        failure ??= error
+        // The same key would be missing everywhere.
+        if (error instanceof KeyError) throw failures[0] ?? error
+        failures.push(error)
       }
     }
-    throw failure
+    throw joinFailures(failures)
   }
+}
+
+/** A source other than the first had the chunk. */
+export interface Substitute {
+  readonly source: number
+  /** Why the first one did not. */
+  readonly error: unknown
+}
+
+/** The first failure, with what the other sources said. */
+function joinFailures([first, ...others]: readonly unknown[]): unknown {
+  if (!isPbsfsError(first) || others.length === 0) return first
+  const said = others.map((error) => (error instanceof Error ? error.message : String(error)))
+  return fromPlainError({ ...toPlainError(first), message: `${first.message}; fallback: ${said.join('; ')}` })
 }

@@ -20,10 +20,18 @@ const MAX_CRASHES = 16
 export type DecodeWork = Omit<DecodeRequest, 'id' | 'answers'> & {
   /** Asked for when the request goes out, so that what came up meanwhile is answered too. */
   readonly takeAnswers: () => DecodeRequest['answers']
-  readonly finish: (result: { error?: Error; unsent: readonly number[] }) => void
+  readonly finish: (result: DecodeEnd) => void
   priority: Priority
   /** Set by the pool when the request has gone to a thread. */
   started: boolean
+}
+
+/** How a piece of work ended. */
+export interface DecodeEnd {
+  readonly error?: Error
+  readonly unsent: readonly number[]
+  /** Number of the source that had the chunk when the first could not give it, and why it could not. */
+  readonly substitute?: { readonly source: number; readonly error: Error }
 }
 
 interface Decoder {
@@ -135,6 +143,9 @@ export class DecodePool {
     work.finish({
       unsent: result.unsent ?? [],
       ...(result.error === undefined ? {} : { error: fromPlainError(result.error) }),
+      ...(result.substitute === undefined
+        ? {}
+        : { substitute: { source: result.substitute.source, error: fromPlainError(result.substitute.error) } }),
     })
   }
 

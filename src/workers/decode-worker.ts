@@ -3,7 +3,7 @@ import { writevSync } from 'node:fs'
 import { toPlainError } from '../errors/errors.js'
 import { nameThread, stayBehind } from '../posix/thread.js'
 import { openChunkSource } from '../source/datastore.js'
-import { ChunkDecoder } from './chunk-decoder.js'
+import { ChunkDecoder, type Substitute } from './chunk-decoder.js'
 import type { Answer, DecodeRequest, DecodeResult, DecoderHello, DecoderSetup, ToDecoder } from './messages.js'
 
 nameThread('pbsfs-decode')
@@ -26,14 +26,16 @@ try {
 }
 
 async function serve(decoder: ChunkDecoder, request: DecodeRequest): Promise<DecodeResult> {
+  let found: Substitute | undefined
   try {
     const target = memory.subarray(request.offset, request.offset + request.length)
-    await decoder.decode(request, target)
+    found = await decoder.decode(request, target)
   } catch (error) {
     return { id: request.id, error: toPlainError(error) }
   }
   const unsent = request.answers.flatMap((answer, i) => (send(answer) ? [] : [i]))
-  return unsent.length === 0 ? { id: request.id } : { id: request.id, unsent }
+  const substitute = found === undefined ? {} : { substitute: { source: found.source, error: toPlainError(found.error) } }
+  return unsent.length === 0 ? { id: request.id, ...substitute } : { id: request.id, unsent, ...substitute }
 }
 
 /** Writes one whole answer. Whoever waits for it hears from the owner of the queue when this fails. */

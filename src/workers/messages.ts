@@ -50,6 +50,8 @@ export interface DecodeResult {
   readonly id: number
   readonly error?: PlainError
   readonly unsent?: readonly number[]
+  /** The chunk came from this one of the sources, because the first could not give it. */
+  readonly substitute?: { readonly source: number; readonly error: PlainError }
 }
 
 /** First message of a thread: it is ready, or why it is not. */

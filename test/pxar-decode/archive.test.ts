@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ChunkUnavailableError, FormatError, TruncatedError, UnsupportedError } from '#src/errors/errors.js'
+import { ChunkUnavailableError, FormatError, SourceError, TruncatedError, UnsupportedError } from '#src/errors/errors.js'
 import { PxarArchive, type MaybePromise } from '#src/pxar-decode/archive.js'
 import { FLAG_PAYLOAD_REF, createRecord, type EntryRecord } from '#src/pxar-decode/entry-record.js'
 import { MemoryStream, type MemoryStreamOptions } from '../support/memory-stream.js'
@@ -182,17 +182,29 @@ describe('content', () => {
     expect(await archive.contentOf(await entry(archive, 'a'))).toMatchObject({ size: 5 })
   })
 
-  it('an unreadable header is not remembered', async () => {
+  it('a header that is lost does not cost the content, and is read again the next time', async () => {
     let broken = true
-    const missing = new ChunkUnavailableError('chunk missing')
     const onRead = (): void => {
-      if (broken) throw missing
+      if (broken) throw new ChunkUnavailableError('chunk missing')
     }
-    const archive = await open(meta, payload, { peeks: false, onRead })
+    const wrong = Buffer.from(payload!)
+    wrong.writeBigUInt64LE(16n + 6n, 16 + 8)
+    const archive = await open(meta, wrong, { peeks: false, onRead })
     const a = await entry(archive, 'a')
-    await expect(settle(() => archive.contentOf(a))).rejects.toBe(missing)
-    broken = false
     expect(await archive.contentOf(a)).toMatchObject({ size: 5 })
+    broken = false
+    await expect(settle(() => archive.contentOf(a))).rejects.toThrow(/size differs/)
+  })
+
+  it('a header that cannot be read for another reason fails', async () => {
+    const away = new SourceError('the disk is away', { code: 'ETIMEDOUT' })
+    const archive = await open(meta, payload, {
+      peeks: false,
+      onRead: () => {
+        throw away
+      },
+    })
+    await expect(settle(async () => archive.contentOf(await entry(archive, 'a')))).rejects.toBe(away)
   })
 
   it('of something else than a file', async () => {

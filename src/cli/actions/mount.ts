@@ -8,6 +8,7 @@ import { LOG_LEVELS, type LogLevel } from '../../daemon/log-level.js'
 import { UsageError } from '../../errors/errors.js'
 import { dropSecrets } from '../../daemon/secret-environment.js'
 import { findKeys } from '../keys/key-files.js'
+import { chooseDamage } from '../damage-options.js'
 import { chooseLock } from '../lock-options.js'
 import type { MountArguments } from '../mount-arguments.js'
 import type { CommandContext } from '../context.js'
@@ -78,8 +79,9 @@ function channelOf(config: MountConfig): number | undefined {
 
 /** The configuration a command line means. UsageError names the argument that is wrong. */
 export function buildMountConfig(args: MountArguments, env: NodeJS.ProcessEnv, cwd: Buffer): MountConfig {
-  const { mount: options, own, flags } = splitMountOptions(args.options)
+  const { mount: options, own, flags, fallbacks: listed } = splitMountOptions(args.options)
   const lock = chooseLock(args.lock === 'none' || flags.has('no-lock'), args.lock === 'require' || flags.has('require-lock'))
+  const { damaged, fallbacks } = chooseDamage(args.damaged ?? own.damaged, [...(args.fallbacks ?? []), ...listed])
   const mountpoint = args.operands.at(-1)
   const cacheSize = args.cacheSize ?? own['cache-size']
   const decoders = args.decoders ?? own.decoders
@@ -99,6 +101,8 @@ export function buildMountConfig(args: MountArguments, env: NodeJS.ProcessEnv, c
     decoders: decoders === undefined ? DEFAULT_DECODERS : parseCount(decoders, '--decoders', 1, MAX_DECODERS),
     ...(args.force ? { force: true } : {}),
     ...(lock === undefined ? {} : { lock }),
+    ...(damaged === undefined ? {} : { damaged }),
+    ...(fallbacks.length === 0 ? {} : { fallbacks: fallbacks.map((fallback) => encodeBytes(argToBytes(fallback))) }),
     driver: oneOf<Driver>(args.driver ?? own.driver, DRIVERS, '--driver') ?? 'kernel',
     log: {
       level: oneOf<LogLevel>(args.logLevel ?? own['log-level'], LOG_LEVELS, '--log-level') ?? 'info',

@@ -1,5 +1,6 @@
 import type { Argv, CommandModule } from 'yargs'
 import type { Choose } from '../context.js'
+import { DAMAGE_OPTIONS } from '../damage-options.js'
 import { LOCK_OPTIONS } from '../lock-options.js'
 import { readMountArguments } from '../mount-arguments.js'
 
@@ -17,6 +18,7 @@ const options = {
   'master-keyfile': { type: 'string', requiresArg: true, describe: 'Private master key (PEM): opens backups that carry their key' },
   force: { type: 'boolean', describe: 'Show what contradicts its manifest or signature' },
   ...LOCK_OPTIONS,
+  ...DAMAGE_OPTIONS,
   log: { type: 'string', requiresArg: true, describe: 'Append the log to this file' },
   'log-level': { choices: ['debug', 'info', 'warn', 'error'], requiresArg: true, describe: 'Least that is logged (default info)' },
   verbose: { alias: 'v', type: 'boolean', describe: 'Same as --log-level debug' },

@@ -1,6 +1,6 @@
 import type { DirectReply } from '../../bytes/read-at.js'
 import { viewOf } from '../../bytes/le.js'
-import { TruncatedError } from '../../errors/errors.js'
+import { PbsfsError, TruncatedError, withFields } from '../../errors/errors.js'
 import type { Content } from '../../tree/tree.js'
 import { ERRNO } from '../../errors/errno.js'
 import { OUT, type Exchange, type PendingRequest } from '../exchange.js'
@@ -100,11 +100,21 @@ function sendContent(x: Exchange, request: PendingRequest, content: Content, off
     stream.noteRead?.(start, length)
   } else if (stream.deliver !== undefined) {
     x.wait(request)
-    stream.deliver(start, length, new ReadReply(x, request, length))
+    stream.deliver(start, length, new ReadReply(x, request, length, content.start))
   } else {
-    x.settle(request, stream.read(start, length), sendRead)
+    const read = stream.read(start, length).catch((error: unknown) => {
+      throw inFile(error, content.start)
+    })
+    x.settle(request, read, sendRead)
   }
   if (offset === 0) x.pusher?.noteRead(request.node, request.pid)
+}
+
+/** The error of a read, with the place in the file beside that in the stream. */
+function inFile(error: unknown, start: number): unknown {
+  if (!(error instanceof PbsfsError)) return error
+  const { offset, length } = error.fields
+  return typeof offset === 'number' && typeof length === 'number' && offset >= start ? withFields(error, { fileOffset: offset - start }) : error
 }
 
 function sendRead(x: Exchange, request: PendingRequest, bytes: Uint8Array): void {
@@ -117,8 +127,11 @@ class ReadReply implements DirectReply {
   readonly #x: Exchange
   readonly #request: PendingRequest
   readonly #length: number
+  /** Of the file, in the stream. */
+  readonly #start: number
 
-  constructor(x: Exchange, request: PendingRequest, length: number) {
+  constructor(x: Exchange, request: PendingRequest, length: number, start: number) {
+    this.#start = start
     this.#x = x
     this.#request = request
     this.#length = length
@@ -136,7 +149,7 @@ class ReadReply implements DirectReply {
   }
 
   fail(error: unknown): void {
-    this.#x.fail(this.#request, error)
+    this.#x.fail(this.#request, inFile(error, this.#start))
   }
 }
 
