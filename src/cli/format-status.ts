@@ -57,7 +57,7 @@ function lockRows(locks: LockStatus | undefined): string[][] {
   if (locks.none !== undefined) return [['locks', printable(`none: ${locks.none}`)]]
   if (locks.held.length === 0) return [['locks', 'none held']]
   return locks.held.map(({ snapshot, openFiles, idleSeconds, complete }, i) => {
-    const use = openFiles > 0 ? `${openFiles} open` : `idle ${idleSeconds} s`
+    const use = openFiles > 0 ? `${openFiles} open` : idleSeconds > 0 ? `idle ${idleSeconds} s` : 'in use'
     return [i === 0 ? 'locks' : '', printable(`${snapshot} (${use}${complete ? '' : ', not fully locked'})`)]
   })
 }

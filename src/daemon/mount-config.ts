@@ -10,7 +10,7 @@ export const DEFAULT_CACHE_BYTES = 256 * 1024 * 1024
 export const MIN_CACHE_BYTES = 64 * 1024 * 1024
 export const DEFAULT_DECODERS = 2
 export const MAX_DECODERS = 64
-/** Someone who looks around comes back sooner; prune jobs do not run so often that they would meet it. */
+/** How long a snapshot stays locked after somebody looked at it, in a mount of more than that one. */
 export const DEFAULT_LOCK_IDLE_MS = 30_000
 
 /**

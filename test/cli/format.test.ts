@@ -37,6 +37,24 @@ test('status in detail: everything, and nothing that controls a terminal', () =>
   expect(text).not.toContain('\u001b')
 })
 
+test('status in detail: what is locked, and why nothing is', () => {
+  const locksIn = (locks: NonNullable<MountStatus['session']>['locks']) => {
+    const lines = formatStatusDetail({ ...status, session: { ...status.session!, ...(locks === undefined ? {} : { locks }) } }).split('\n')
+    const from = lines.findIndex((line) => line.startsWith('locks'))
+    return from < 0 ? undefined : lines.slice(from, from + (locks?.held.length || 1)).map((line) => line.replace(/^(locks)? +/, ''))
+  }
+  const held = { openFiles: 0, idleSeconds: 0, complete: true }
+  expect(locksIn(undefined)).toBeUndefined()
+  expect(locksIn({ none: 'by --no-lock', held: [] })).toEqual(['none: by --no-lock'])
+  expect(locksIn({ held: [] })).toEqual(['none held'])
+  const all = [
+    { ...held, snapshot: 'host/a/1', openFiles: 2 },
+    { ...held, snapshot: 'host/a/2', idleSeconds: 7 },
+    { ...held, snapshot: 'host/a/3', complete: false },
+  ]
+  expect(locksIn({ held: all })).toEqual(['host/a/1 (2 open)', 'host/a/2 (idle 7 s)', 'host/a/3 (in use, not fully locked)'])
+})
+
 test('a quoted name is the same in a shell', () => {
   const names = fc.uint8Array({ minLength: 1, maxLength: 20 }).filter((bytes) => !bytes.includes(0))
   const samples = fc.sample(names, 40).map((bytes) => Buffer.from(bytes))

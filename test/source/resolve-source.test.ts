@@ -72,7 +72,13 @@ it('a configured store, by name or by path', async () => {
   expect((await errorOf('other')).message).toContain('main, usb')
   expect((await errorOf('usb')).message).toContain('not mounted')
   expect((await errorOf('./main')).message).toMatch(/no such file/)
-  expect(await resolve(store, { configDir: join(dir, 'none') })).toMatchObject({ configured: undefined, maintenance: undefined })
+  expect(await resolve(store, { configDir: join(dir, 'none') })).toMatchObject({ configured: undefined, configProblem: undefined, maintenance: undefined })
+})
+
+it('a configuration that cannot be read keeps nothing from being opened, and is told', async () => {
+  const configDir = join(dir, 'odd')
+  mkdirSync(join(configDir, 'datastore.cfg'), { recursive: true })
+  expect(await resolve(store, { configDir })).toMatchObject({ configured: undefined, configProblem: expect.stringContaining('datastore.cfg') as unknown })
 })
 
 it('lone archives', async () => {

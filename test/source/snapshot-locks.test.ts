@@ -59,6 +59,16 @@ describeWith({ programs: { python3: 'python3' } }, 'the lock of a snapshot', () 
     expect(existsSync(lockFile())).toBe(true)
   })
 
+  it('of a name that is too long for a file: the hashed one', async () => {
+    const long: SnapshotRef = { group: { ns: ['n1'], type: 'host', id: 'a-b'.repeat(40) }, time: '2024-10-07T13:32:11Z' }
+    new DatastoreWriter(path).snapshot(long.group, long.time).finish()
+    await store.lockSnapshot(long, place)
+    const [name, ...others] = readdirSync(server.lockFile('main', 'n1', 'hashed'))
+    expect(others).toEqual([])
+    expect(name).toMatch(/^host-a\\x2db.*\.\.\..*-565263bf5470e7079cd08784794e62b83cace258feabef436b31a5774b1e00e1$/)
+    expect(await server.isFree(server.lockFile('main', 'n1', 'hashed', name!))).toBe(false)
+  })
+
   it('goes together with other readers', async () => {
     await server.share(folder)
     await server.share(lockFile())
