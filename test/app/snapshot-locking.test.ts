@@ -71,12 +71,11 @@ describeWith({ programs: { python3: 'python3' } }, 'locks of a tree', () => {
     const tree = await open('', { releaseAfterMs: 50 })
     const path = `host/web/${OLD}/root.pxar/etc/hostname`
     const before = await tree.read(path)
-    expect(await isFree(OLD)).toEqual([false, false])
     await waitUntil(() => held(tree).length === 0, 10_000, 'the lock given up')
     expect(await isFree(OLD)).toEqual([true, true])
     const handle = await tree.openFile(path)
     expect(handle).toBeGreaterThan(0)
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    await new Promise((resolve) => setTimeout(resolve, 500))
     expect(tree.locks()!.held).toMatchObject([{ snapshot: `host/web/${OLD}`, openFiles: 1 }])
     expect(await isFree(OLD)).toEqual([false, false])
     expect(await tree.read(path)).toEqual(before)
