@@ -3,7 +3,8 @@ import { SourceError } from '../errors/errors.js'
 import type { Datastore } from '../source/datastore.js'
 import { SERVER_RUNTIME_DIR } from '../source/lock-files.js'
 import type { StoreSource } from '../source/resolve-source.js'
-import { SnapshotHolds, type HeldSnapshot } from '../tree/snapshot-holds.js'
+import type { HeldSnapshot } from '../tree/snapshot-hold.js'
+import { SnapshotHolds } from '../tree/snapshot-holds.js'
 import type { OpenSettings } from './open-settings.js'
 
 export interface LockSettings {
@@ -32,7 +33,8 @@ export interface LockReport {
 export type Locking = { readonly holds: SnapshotHolds } | { readonly none: string }
 
 /** Decides whether snapshots of this store are locked. Throws SourceError when they must be and cannot. */
-export function chooseLocking(source: StoreSource, datastore: Datastore, path: string, { locks = {}, log }: OpenSettings): Locking {
+export function chooseLocking(source: StoreSource, datastore: Datastore, path: string, settings: OpenSettings): Locking {
+  const { locks = {}, log } = settings
   const { mode = 'try', releaseAfterMs, runtimeDir = SERVER_RUNTIME_DIR } = locks
   if (mode === 'none') return { none: 'by --no-lock' }
   const { configured, configProblem, selector } = source
@@ -44,7 +46,8 @@ export function chooseLocking(source: StoreSource, datastore: Datastore, path: s
     return { none: 'no server on this host has the store' }
   }
   if (configured === undefined) {
-    log.warn(`it is not known what the server calls this store, so its snapshots are not fully locked: ${configProblem}`, { path })
+    const message = 'it is not known what the server calls this store, so its snapshots are not fully locked'
+    log.warn(`${message}: ${configProblem}`, { path })
   }
   const holds = new SnapshotHolds(datastore, {
     server: { store: configured?.name, runtimeDir },

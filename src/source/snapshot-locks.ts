@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs'
 import { BusyError, isPbsfsError } from '../errors/errors.js'
-import type { LockProblem, ServerPlace, SnapshotRef } from './datastore.js'
+import type { LockProblem, ServerPlace, SnapshotLock, SnapshotRef } from './datastore.js'
 import { showPath, type FsPath } from './fs-paths.js'
 import { lockFile, lockFolder, type Attempt } from './lock-files.js'
 import { lockFileParts, lockSubject } from './lock-names.js'
@@ -15,7 +15,7 @@ export class SnapshotLocks {
    * had; what is in the way is in `problems`. `folder` is there. BusyError: somebody writes the
    * snapshot or removes it; then nothing is held.
    */
-  take(folder: FsPath, snapshot: SnapshotRef, server: ServerPlace): { readonly id: number; readonly problems: readonly LockProblem[] } {
+  take(folder: FsPath, snapshot: SnapshotRef, server: ServerPlace): Pick<SnapshotLock, 'id' | 'problems'> {
     const fds: number[] = []
     const problems: LockProblem[] = []
     const attempt = (kind: LockProblem['kind'], lock: () => Attempt): void => {

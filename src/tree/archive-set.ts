@@ -5,7 +5,7 @@ import { ArchiveNodes, type ProblemReport } from './archive.js'
 import { DirTables } from './dir-tables.js'
 import { LinkCounter } from './link-counter.js'
 import type { ArchiveTable } from './mount-tree.js'
-import type { SnapshotGuard } from './snapshot-holds.js'
+import type { SnapshotGuard } from './snapshot-hold.js'
 import { checkArchiveSize, MAX_ARCHIVES } from './node-id.js'
 import type { MaybePromise, NodeId } from './tree.js'
 

@@ -23,7 +23,7 @@ import type { Directory, DirTables } from './dir-tables.js'
 import { emitDots } from './dots.js'
 import { countBlocks, MIN_SPARSE } from './extents.js'
 import type { LinkCounter } from './link-counter.js'
-import type { SnapshotGuard } from './snapshot-holds.js'
+import type { SnapshotGuard } from './snapshot-hold.js'
 import { isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
 import {
   emptyAttr,

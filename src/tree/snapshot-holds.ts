@@ -2,7 +2,7 @@ import { NodeError, SourceError, type ErrorFields } from '../errors/errors.js'
 import type { Datastore, LockProblem, ServerPlace, SnapshotLock, SnapshotRef } from '../source/datastore.js'
 import { snapshotPath } from '../source/store-folders.js'
 import { identitiesIn } from './archive-versions.js'
-import type { MaybePromise } from './tree.js'
+import { SnapshotHold, type HeldSnapshot } from './snapshot-hold.js'
 
 /** How often it is looked what can be given up, in ms; and the part of the time after which that happens. */
 const MAX_SWEEP_MS = 1000
@@ -21,16 +21,6 @@ export interface HoldSettings {
 
 /** What of a store is needed to hold its snapshots. */
 export type LockingStore = Pick<Datastore, 'lockSnapshot' | 'unlockSnapshot' | 'readManifest'>
-
-/** A snapshot that is held. */
-export interface HeldSnapshot {
-  /** `ns/prod/host/web/2026-01-02T00:00:00Z`. */
-  readonly snapshot: string
-  readonly openFiles: number
-  readonly idleSeconds: number
-  /** All that a server could look at is locked. */
-  readonly complete: boolean
-}
 
 /**
  * The locks of the snapshots of a tree: a snapshot is locked when it is first entered and stays so
@@ -86,6 +76,12 @@ export class SnapshotHolds {
     this.#stopTimer()
   }
 
+  #startTimer(): void {
+    if (this.lasting) return
+    const every = Math.min(MAX_SWEEP_MS, this.#settings.releaseAfterMs / SWEEPS)
+    this.#timer ??= setInterval(() => this.sweep(), every).unref()
+  }
+
   #stopTimer(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
@@ -106,7 +102,7 @@ export class SnapshotHolds {
       throw new SourceError(message, { path: place, operation: 'lock', code: problem.code })
     }
     for (const other of lock.problems) this.#warn(other, place)
-    if (!this.lasting) this.#timer ??= setInterval(() => this.sweep(), Math.min(MAX_SWEEP_MS, this.#settings.releaseAfterMs / SWEEPS)).unref()
+    this.#startTimer()
     return lock
   }
 
@@ -120,122 +116,7 @@ export class SnapshotHolds {
     // Told when the store was opened.
     if (code === 'unknown' || this.#warned.has(kind + code)) return
     this.#warned.add(kind + code)
-    this.#settings.warn(`snapshots are not fully locked, so the server may remove them meanwhile: ${message}`, { path: place, code })
-  }
-}
-
-interface HoldParts {
-  readonly place: string
-  readonly lasting: boolean
-  readonly now: () => number
-  readonly take: () => Promise<SnapshotLock>
-  readonly give: (lock: SnapshotLock) => void
-  /** What the snapshot shows now. */
-  readonly read: () => Promise<ReadonlySet<string>>
-}
-
-/** The lock of one snapshot. */
-export class SnapshotHold {
-  readonly #parts: HoldParts
-  readonly #lasting: boolean
-  readonly #now: () => number
-  #lock: SnapshotLock | undefined
-  #taking: Promise<void> | undefined
-  #stamp: string | undefined
-  /** What the snapshot showed when it was found changed; undefined: it never was. */
-  #shown: ReadonlySet<string> | undefined
-  #lastUse = 0
-  #requests = 0
-  #openFiles = 0
-
-  constructor(parts: HoldParts) {
-    this.#parts = parts
-    this.#lasting = parts.lasting
-    this.#now = parts.now
-  }
-
-  /** undefined: it is held. Rejects with BusyError, ESTALE (it is gone), SourceError (the lock is required and cannot be had). */
-  enter(): Promise<void> | undefined {
-    if (this.#lock === undefined) return (this.#taking ??= this.#acquire().finally(() => (this.#taking = undefined)))
-    if (!this.#lasting) this.#lastUse = this.#now()
-    return undefined
-  }
-
-  /** `work` with the snapshot held, taken first if need be, until it is done. `identity`: see `check`. */
-  run<T>(identity: string | undefined, work: () => MaybePromise<T>): MaybePromise<T> {
-    const wait = this.enter()
-    if (wait !== undefined) return wait.then(() => this.run(identity, work))
-    if (this.#shown !== undefined) this.#check(identity)
-    const result = work()
-    if (this.#lasting || !(result instanceof Promise)) return result
-    this.#requests++
-    return result.finally(() => {
-      this.#requests--
-      this.#lastUse = this.#now()
-    })
-  }
-
-  /** A file of the snapshot is open from now on. */
-  noteOpen(): void {
-    this.#openFiles++
-  }
-
-  noteClosed(): void {
-    this.#openFiles--
-    this.#lastUse = this.#now()
-  }
-
-  /** True: it is not held (any more). */
-  giveUp(lastUseBefore: number): boolean {
-    if (this.#lock === undefined) return this.#taking === undefined
-    if (this.#openFiles > 0 || this.#requests > 0 || this.#lastUse > lastUseBefore) return false
-    const lock = this.#lock
-    this.#lock = undefined
-    this.#parts.give(lock)
-    return true
-  }
-
-  /** undefined: not held. */
-  describe(): HeldSnapshot | undefined {
-    if (this.#lock === undefined) return undefined
-    const idle = this.#lasting || this.#openFiles + this.#requests > 0 ? 0 : this.#now() - this.#lastUse
-    const complete = this.#lock.problems.length === 0
-    return { snapshot: this.#parts.place, openFiles: this.#openFiles, idleSeconds: Math.round(idle / 1000), complete }
-  }
-
-  async #acquire(): Promise<void> {
-    const lock = await this.#parts.take()
-    try {
-      // It was not held for a while: what it shows may be something else.
-      if (this.#stamp !== undefined && this.#stamp !== lock.stamp.identity) this.#shown = await this.#parts.read()
-    } catch (error) {
-      this.#parts.give(lock)
-      throw error
-    }
-    this.#stamp = lock.stamp.identity
-    this.#lastUse = this.#now()
-    this.#lock = lock
-  }
-
-  /** Whether what was opened before is still what the snapshot shows under that name. */
-  #check(identity: string | undefined): void {
-    if (identity === undefined || this.#shown!.has(identity)) return
-    const { place } = this.#parts
-    throw new NodeError('ESTALE', `${place}: the snapshot was replaced by another one`, { path: place })
-  }
-}
-
-/** A node's part of a hold: the snapshot it lies in and, for contents, which they were when it was made. */
-export class SnapshotGuard {
-  readonly hold: SnapshotHold
-  readonly #identity: string | undefined
-
-  constructor(hold: SnapshotHold, identity?: string) {
-    this.hold = hold
-    this.#identity = identity
-  }
-
-  run<T>(work: () => MaybePromise<T>): MaybePromise<T> {
-    return this.hold.run(this.#identity, work)
+    const text = `snapshots are not fully locked, so the server may remove them meanwhile: ${message}`
+    this.#settings.warn(text, { path: place, code })
   }
 }

@@ -1,5 +1,5 @@
 import { NodeError } from '../errors/errors.js'
-import type { SnapshotGuard } from './snapshot-holds.js'
+import type { SnapshotGuard } from './snapshot-hold.js'
 import { emptyAttr, type Attr, type Content, type DirSink, type Entry, type MaybePromise, type NodeId } from './tree.js'
 
 /** Validity of what lies above the archives, in seconds; with LISTING_MS, a change shows within a second. */

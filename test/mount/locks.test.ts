@@ -113,7 +113,8 @@ describeWith({ fuse: true, root: true, programs: { python3: 'python3' } }, 'lock
 
   it('of a wider mount: not by looking at folders above, but by entering', async () => {
     await mount()
-    await sh(`ls -laR --ignore=2026* . >/dev/null; ls -la host/web; stat host/web/*; ls host/web/.hidden host/.git .Trash-0 2>/dev/null; getfattr -d -m - host/web/${FIRST} || true`, { cwd: mnt }) // prettier-ignore
+    const probes = ['ls -laR --ignore=2026* .', 'ls -la host/web', 'stat host/web/*', 'ls host/web/.hidden host/.git .Trash-0']
+    await sh([...probes, `getfattr -d -m - host/web/${FIRST}`, 'true'].join('; '), { cwd: mnt })
     expect((await locksOf()).held).toEqual([])
     expect(await isFree(FIRST)).toEqual(FREE)
     await becomesHeld(FIRST, () => statSync(web(FIRST, 'nothing'), { throwIfNoEntry: false }))
