@@ -39,7 +39,8 @@ export function looksLikeS3Cache(base: FsPath): boolean {
 
 function listNames(path: FsPath): string[] {
   try {
-    return readdirSync(path, 'latin1')
+    // A link would lead out of the store.
+    return lstatSync(path).isDirectory() ? readdirSync(path, 'latin1') : []
   } catch {
     return []
   }

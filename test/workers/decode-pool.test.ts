@@ -1,0 +1,48 @@
+import { Worker } from 'node:worker_threads'
+import { afterEach, expect, test, vi } from 'vitest'
+import { SourceError } from '#src/errors/errors.js'
+import { ChunkRig, noise } from '../support/chunk-rig.js'
+
+let rig: ChunkRig | undefined
+afterEach(async () => {
+  vi.restoreAllMocks()
+  await rig?.close()
+})
+
+const PIECES = Array.from({ length: 24 }, (_, i) => noise(400_000, 2 * i + 1))
+const WHOLE = Buffer.concat(PIECES)
+
+test.each(['terminate', 'throw'] as const)('threads that %s cost what they were at, and are replaced; no byte is wrong', async (how) => {
+  const posted = vi.spyOn(Worker.prototype, 'postMessage')
+  rig = new ChunkRig({ cacheBytes: 4 << 20 })
+  const stream = rig.dynamic(PIECES)
+  await stream.read(0, 10)
+  let failed = 0
+  let right = 0
+  for (let round = 0; round < 4; round++) {
+    const reads = PIECES.map((_, i) =>
+      stream.read(i * 400_000, 400_000).then(
+        (bytes) => {
+          expect(Buffer.from(bytes).equals(PIECES[i]!)).toBe(true)
+          right++
+        },
+        (error: unknown) => {
+          expect(error).toBeInstanceOf(SourceError)
+          failed++
+        },
+      ),
+    )
+    const workers = new Set(posted.mock.contexts.slice(-2) as Worker[])
+    for (const worker of workers) {
+      // Not a message: the thread has no answer to it but an exception nobody catches.
+      if (how === 'throw') worker.postMessage(null)
+      else void worker.terminate()
+    }
+    await Promise.all(reads)
+  }
+  expect(right + failed).toBe(4 * PIECES.length)
+  expect(rig.pool.stats().crashes).toBeGreaterThan(0)
+  expect(Buffer.from(await stream.read(0, WHOLE.length)).equals(WHOLE)).toBe(true)
+  expect(rig.pool.stats()).toMatchObject({ threads: 2, running: 0, queued: 0 })
+  expect(rig.loader.stats()).toMatchObject({ loading: 0, starved: 0 })
+})
