@@ -15,7 +15,7 @@ const MiB = 1024 * 1024
 const FILES = 300
 const READERS = 32
 /** How often each of the readers goes round. */
-const ROUNDS = Number(process.env['PBSFS_LOAD_ROUNDS'] ?? 2)
+const ROUNDS = Number(process.env['PBSFS_LOAD_ROUNDS'] ?? 6)
 
 let rig: MountRig
 let store: DatastoreWriter
