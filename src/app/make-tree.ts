@@ -42,8 +42,9 @@ export function makeTree(
 
 /** Archives whose problems go to log and errors. */
 export function archiveSet(settings: OpenSettings): ArchiveSet {
-  return new ArchiveSet((error, archive, name) => {
-    const context = { archive, ...(name === undefined ? {} : { name: escapeName(name) }) }
+  return new ArchiveSet((error, archive, name, folder) => {
+    const shown = name === undefined ? {} : { name: escapeName(name) }
+    const context = { archive, ...(folder === undefined ? {} : { folder }), ...shown }
     if (settings.problems.add(error, context)) {
       settings.log.warn(error instanceof Error ? error.message : String(error), context)
     }

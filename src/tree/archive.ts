@@ -54,7 +54,7 @@ interface Parent {
 }
 
 /** What the archive reports about entries it cannot show. */
-export type ProblemReport = (error: unknown, directory: string, name?: Uint8Array) => void
+export type ProblemReport = (error: unknown, archive: string, name?: Uint8Array, folder?: string) => void
 
 /**
  * The nodes of one open archive. Its root directory belongs to the tree above, which passes
@@ -163,9 +163,13 @@ export class ArchiveNodes {
   }
 
   /** Where the node is in this archive. */
-  async placeOf(id: NodeId): Promise<NodePlace> {
+  placeOf(id: NodeId): Promise<NodePlace> {
+    return this.#placeOf(offsetOf(id), isDirectory(id.hi))
+  }
+
+  async #placeOf(place: number, directory: boolean): Promise<NodePlace> {
     const openDir = async (end: number): Promise<DirTable> => (await this.#table(end)).table
-    const { names, complete } = await findPath(this.pxar, offsetOf(id), isDirectory(id.hi), openDir)
+    const { names, complete } = await findPath(this.pxar, place, directory, openDir)
     const parts = names.map(escapeName)
     return { ...(this.#name === '' ? {} : { archive: this.#name }), file: `/${(complete ? parts : [...parts, '...']).join('/')}` }
   }
@@ -230,7 +234,7 @@ export class ArchiveNodes {
     const table = await this.pxar.openDir(dirEnd, this.#parents.get(dirEnd)?.entryOfs)
     if (table.problemCount > 0 && !this.#reported.has(dirEnd)) {
       this.#reported.add(dirEnd)
-      for (const problem of table.problems) this.#report(problem.error, this.#name, problem.name)
+      await this.#tell(table, dirEnd)
     }
     const blocks = new Map<number, number>()
     const children: number[] = []
@@ -243,6 +247,12 @@ export class ArchiveNodes {
       else if (mayBeSparse(record)) blocks.set(i, await this.#countBlocks(record))
     }
     return { table, blocks, children }
+  }
+
+  /** Names what a directory lacks, with the path of the directory in the archive. */
+  async #tell(table: DirTable, dirEnd: number): Promise<void> {
+    const { file } = await this.#placeOf(dirEnd, true)
+    for (const problem of table.problems) this.#report(problem.error, this.#name, problem.name, file)
   }
 
   async #lookupLater(

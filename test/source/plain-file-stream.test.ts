@@ -1,10 +1,11 @@
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { SourceError, TruncatedError } from '#src/errors/errors.js'
-import { openPlainFile } from '#src/source/plain-file-stream.js'
+import { openPlainFile, PlainFileStream } from '#src/source/plain-file-stream.js'
 
 const SIZE = 12 * 1024 * 1024 + 12345
 const data = Buffer.alloc(SIZE)
@@ -75,5 +76,21 @@ describe('a lone file as a stream', () => {
     await expect(stream.read(0, 3_000_000)).rejects.toBeInstanceOf(TruncatedError)
     expect(Buffer.from(await stream.read(0, 100))).toEqual(data.subarray(0, 100))
     await stream.close()
+  })
+})
+
+describe('a disk that cannot read some of its blocks', () => {
+  it('costs the bytes in them, not those beside them', async () => {
+    const broken = { from: 3 * 1024 * 1024 + 8192, to: 3 * 1024 * 1024 + 12_288 }
+    const read = (into: Uint8Array, at: number, length: number, offset: number) => {
+      if (offset < broken.to && offset + length > broken.from) return Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO' }))
+      into.set(data.subarray(offset, offset + length), at)
+      return Promise.resolve({ bytesRead: length, buffer: into })
+    }
+    const stream = new PlainFileStream({ read, close: () => Promise.resolve() } as unknown as FileHandle, 'a.pxar', SIZE)
+    const around = await stream.read(broken.from - 5000, 5000)
+    expect(Buffer.from(around).equals(data.subarray(broken.from - 5000, broken.from))).toBe(true)
+    expect(Buffer.from(await stream.read(broken.to, 5000)).equals(data.subarray(broken.to, broken.to + 5000))).toBe(true)
+    await expect(stream.read(broken.from - 1, 2)).rejects.toMatchObject({ tag: 'source', fields: { code: 'EIO' } })
   })
 })

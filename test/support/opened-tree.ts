@@ -13,6 +13,8 @@ export interface TreeSettings {
   keys?: readonly TestKey[]
   masterKeys?: readonly KeyObject[]
   force?: boolean
+  damaged?: 'zero'
+  fallbacks?: readonly string[]
   locks?: LockSettings
   /** Of the server of this host. */
   configDir?: string
@@ -50,6 +52,8 @@ export class OpenedTree {
         masterKeys: settings.masterKeys ?? [],
       },
       force: settings.force ?? false,
+      damaged: settings.damaged,
+      fallbacks: settings.fallbacks,
       locks: settings.locks,
     })
     return new OpenedTree(opened, problems, lines)
