@@ -42,6 +42,15 @@ export interface ReadAt {
   noteRead?(offset: number, length: number): void
 
   /**
+   * A text that is the same for two ranges only if their bytes are: told without reading them, and not always where
+   * they are. undefined: nothing can be told.
+   */
+  identify?(offset: number, length: number): string | undefined
+
+  /** How the stream is cut into chunks; undefined: it is not, or that is not known yet (`prepare`). */
+  readonly chunks?: StreamChunks | undefined
+
+  /**
    * Brings into memory what `nextData` and `nextHole` answer from; before that a stream may take
    * everything for data. undefined: it is there. Rejects when the stream cannot be opened.
    */
@@ -73,6 +82,17 @@ export interface LostRange {
   readonly offset: number
   readonly length: number
   readonly error: unknown
+}
+
+/** The chunks of a stream, in order. */
+export interface StreamChunks {
+  readonly count: number
+  /** Bytes of each chunk but the last; undefined: they differ. */
+  readonly chunkSize: number | undefined
+  /** Chunks of the same text hold the same bytes. */
+  keyAt(i: number): string
+  /** What to wait for before `keyAt` of chunk `i`. */
+  pending?(i: number): Promise<void> | undefined
 }
 
 export interface SharedRange {

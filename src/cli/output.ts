@@ -1,7 +1,7 @@
 /** Where a command's text goes; a parameter so that a command runs in-process in tests. */
 export interface Output {
-  /** Results. Lines end with a line end of their own. */
-  out(text: string): void
+  /** Results. Lines end with a line end of their own; bytes go out as they are. */
+  out(text: string | Uint8Array): void
   /** Everything else: errors, remarks, progress. */
   err(text: string): void
   /** Width of the terminal of `out` in columns; undefined: not a terminal. */

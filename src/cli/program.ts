@@ -1,8 +1,9 @@
 import yargs, { type Argv } from 'yargs'
 import { UsageError } from '../errors/errors.js'
 import { COMMANDS } from './commands/commands.js'
+import { FIND_FLAGS, FIND_WORDS } from './commands/find.js'
 import type { Action } from './context.js'
-import { protectOperands } from './raw-args.js'
+import { doubleDashes, protectOperands } from './raw-args.js'
 import { nearestWord } from './suggest.js'
 
 const MAX_WIDTH = 110
@@ -34,7 +35,8 @@ export function buildProgram(version: string, choose: (action: Action) => void, 
 }
 
 /** Reads a command line. UsageError when it cannot be understood. */
-export async function parseCommandLine(args: readonly string[], version: string, columns?: number): Promise<Parsed> {
+export async function parseCommandLine(given: readonly string[], version: string, columns?: number): Promise<Parsed> {
+  const args = given[0] === 'find' ? doubleDashes(given, FIND_WORDS, FIND_FLAGS) : given
   let chosen: Action | undefined
   let help = ''
   const program = buildProgram(version, (action) => (chosen = action), columns)

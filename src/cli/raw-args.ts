@@ -53,6 +53,23 @@ export function readRawArgs(decoded: readonly string[] = process.argv.slice(2), 
 }
 
 /**
+ * Gives the words of find(1) their second dash: `-name x` becomes `--name=x`, so that a value may begin with a dash
+ * of its own (`-size -4k`). What stands behind `--` is left alone. `flags`: words without a value.
+ */
+export function doubleDashes(args: readonly string[], words: ReadonlySet<string>, flags: ReadonlySet<string>): string[] {
+  const out: string[] = []
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i]!
+    if (arg === '--') return [...out, ...args.slice(i)]
+    const word = /^-{1,2}([a-z0-9]+)$/.exec(arg)?.[1]
+    if (word === undefined || !words.has(word)) out.push(arg)
+    else if (flags.has(word) || i + 1 === args.length) out.push(`--${word}`)
+    else out.push(`--${word}=${args[++i]!}`)
+  }
+  return out
+}
+
+/**
  * Takes the `--` out for a parser that would not count what stands behind it as arguments of a
  * command: what begins with a dash there gets a mark that `argToBytes` removes.
  */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { UsageError } from '../errors/errors.js'
 import { argToBytes } from './raw-args.js'
 
@@ -69,4 +70,23 @@ function escapeBytes(bytes: Buffer, special: (byte: number, next: number | undef
     parts.push(special(byte, bytes[i + 1]) ? Buffer.from('\\x' + byte.toString(16).padStart(2, '0')) : Buffer.from([byte]))
   })
   return Buffer.concat(parts)
+}
+
+const PLACE_IN_STORE = /^(?:ns|host|vm|ct)(?:\/|$)/
+
+/**
+ * The SOURCE string, as bytes, of a command that looks into a store: as it was given, or with
+ * `repository` (else PBS_REPOSITORY, for what is no path) a place in that store.
+ */
+export function storeSourceText(source: string, { repository, ns }: { readonly repository?: string | undefined; readonly ns?: string | undefined }, env: NodeJS.ProcessEnv): Buffer {
+  const fromEnv = env['PBS_REPOSITORY']
+  const isPlace = PLACE_IN_STORE.test(source) && !existsSync(argToBytes(source))
+  const store = repository ?? (isPlace && fromEnv !== undefined && fromEnv !== '' ? fromEnv : undefined)
+  if (store === undefined) {
+    if (ns !== undefined) throw new UsageError('--ns belongs to --repository; in a selector it is STORE::ns/NAME/host/web')
+    return argToBytes(source)
+  }
+  const below = source.replace(/^\/+/, '')
+  const place = [...namespacePath(ns ?? ''), below].filter((part) => part !== '').join('/')
+  return Buffer.concat([escapeStore(localStore(store)), Buffer.from('::'), argToBytes(place)])
 }

@@ -11,6 +11,8 @@ export interface ChunkIndex {
   readonly size: number
   /** Number of chunks. */
   readonly count: number
+  /** Length of every chunk but the last; absent: they differ. */
+  readonly chunkSize?: number
   /** Largest chunk of this index in bytes, at most 16 MiB. */
   readonly maxChunkSize: number
   /** Index of the chunk that holds `offset` (0 <= offset < size). O(log count). */

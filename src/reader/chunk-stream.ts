@@ -1,4 +1,5 @@
-import type { DirectReply, LostRange, ReadAt, Salvaged, SharedRange } from '../bytes/read-at.js'
+import { createHash } from 'node:crypto'
+import type { DirectReply, LostRange, ReadAt, Salvaged, SharedRange, StreamChunks } from '../bytes/read-at.js'
 import { replaceFields, TruncatedError } from '../errors/errors.js'
 import { isDamage } from '../errors/is-damage.js'
 import type { ChunkMemory } from '../cache/chunk-cache.js'
@@ -132,6 +133,31 @@ export class ChunkStream implements ReadAt {
 
   noteRead(offset: number, length: number): void {
     if (this.#sequential.note(offset, length)) this.#loadAhead(this.#chunkAt(offset + length - 1))
+  }
+
+  identify(offset: number, length: number): string | undefined {
+    if (length === 0) return ''
+    if (offset + length > this.size) return undefined
+    const first = this.#index.chunkAt(offset)
+    const last = this.#index.chunkAt(offset + length - 1)
+    if (this.#index.pending?.(first, last) !== undefined) return undefined
+    const hash = createHash('sha256')
+    for (let i = first; i <= last; i++) {
+      const start = this.#index.startOf(i)
+      hash.update(this.#index.digestAt(i))
+      hash.update(`${Math.max(offset, start) - start}+${Math.min(offset + length, this.#index.endOf(i)) - start};`)
+    }
+    return hash.digest('base64')
+  }
+
+  get chunks(): StreamChunks {
+    const index = this.#index
+    return {
+      count: index.count,
+      chunkSize: index.chunkSize,
+      keyAt: (i) => index.keyAt(i),
+      pending: (i) => index.pending?.(i, i),
+    }
   }
 
   nextData(offset: number): number {

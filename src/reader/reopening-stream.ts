@@ -1,4 +1,4 @@
-import type { DirectReply, ReadAt, Salvaged, SharedRange } from '../bytes/read-at.js'
+import type { DirectReply, ReadAt, Salvaged, SharedRange, StreamChunks } from '../bytes/read-at.js'
 import type { ChunkStream } from './chunk-stream.js'
 
 /**
@@ -37,6 +37,14 @@ export class ReopeningStream implements ReadAt {
 
   noteRead(offset: number, length: number): void {
     this.#opened()?.noteRead(offset, length)
+  }
+
+  identify(offset: number, length: number): string | undefined {
+    return this.#opened()?.identify(offset, length)
+  }
+
+  get chunks(): StreamChunks | undefined {
+    return this.#opened()?.chunks
   }
 
   nextData(offset: number): number {

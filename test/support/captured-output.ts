@@ -6,7 +6,7 @@ export function captureOutput(columns?: number): Output & { readonly texts: { ou
   return {
     texts,
     columns,
-    out: (text) => void (texts.out += text),
+    out: (text) => void (texts.out += typeof text === 'string' ? text : Buffer.from(text).toString('latin1')),
     err: (text) => void (texts.err += text),
   }
 }

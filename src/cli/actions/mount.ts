@@ -7,8 +7,8 @@ import { escapeName } from '../../bytes/names.js'
 import { LOG_LEVELS, type LogLevel } from '../../daemon/log-level.js'
 import { UsageError } from '../../errors/errors.js'
 import { dropSecrets } from '../../daemon/secret-environment.js'
-import { findKeys } from '../keys/key-files.js'
 import { chooseDamage } from '../damage-options.js'
+import { findKeys, type KeyArguments } from '../keys/key-files.js'
 import { chooseLock } from '../lock-options.js'
 import type { MountArguments } from '../mount-arguments.js'
 import type { CommandContext } from '../context.js'
@@ -52,7 +52,7 @@ export function waitNotice(config: MountConfig, output: CommandContext['output']
 }
 
 /** The keys, unlocked and encoded: what takes time or a terminal happens here, before anything is mounted. */
-export async function readSecrets(args: MountArguments, { env, output }: CommandContext): Promise<Uint8Array> {
+export async function readSecrets(args: KeyArguments & Pick<MountArguments, 'options'>, { env, output }: CommandContext): Promise<Uint8Array> {
   const { keyfiles, masterKeyfiles } = splitMountOptions(args.options)
   const keys = {
     keyfiles: [...args.keyfiles, ...keyfiles],
@@ -127,7 +127,7 @@ function sourceText(args: MountArguments, env: NodeJS.ProcessEnv): Buffer {
   return vendorSourceText({ snapshot: source, archive: archive ?? '', repository, namespace: args.ns ?? '' })
 }
 
-function cacheBytes(text: string): number {
+export function cacheBytes(text: string): number {
   const bytes = parseSize(text, '--cache-size')
   if (bytes < MIN_CACHE_BYTES) throw new UsageError(`--cache-size: "${text}" is too small; at least 64M`)
   return bytes

@@ -1,15 +1,25 @@
 import type { CommandModule } from 'yargs'
 import type { Choose } from '../context.js'
+import { catCommand } from './cat.js'
+import { diffCommand } from './diff.js'
+import { findCommand } from './find.js'
 import { keyCommand } from './key.js'
+import { listCommand } from './list.js'
+import { logCommand } from './log.js'
+import { lsCommand } from './ls.js'
 import { mapCommand } from './map.js'
 import { mountCommand } from './mount.js'
+import { statCommand } from './stat.js'
 import { statusCommand } from './status.js'
 import { umountCommand } from './umount.js'
 import { unmapCommand } from './unmap.js'
 import { versionCommand } from './version.js'
 
 /** Every command; a definition only names arguments, the work is imported when it is chosen. */
-export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [mountCommand, umountCommand, mapCommand, unmapCommand, statusCommand, keyCommand, versionCommand]
+export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [
+  mountCommand, umountCommand, statusCommand, listCommand, lsCommand, statCommand, catCommand, findCommand, logCommand, diffCommand,
+  mapCommand, unmapCommand, keyCommand, versionCommand,
+] // prettier-ignore
 
 /** Names and aliases of all commands. */
 export function commandNames(): Set<string> {
