@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { COMMANDS, commandNames } from '#src/cli/commands/commands.js'
 import { EXIT } from '#src/cli/exit-codes.js'
 import { OWN_OPTIONS } from '#src/cli/mount-options.js'
+import { fillOptionTables } from '#src/cli/render-options.js'
 import { buildProgram, optionNames } from '#src/cli/program.js'
 import { XATTR } from '#src/tree/xattr-names.js'
 import { repoDir } from '../support/golden.js'
@@ -26,7 +27,7 @@ describe.each(COMMANDS.map((define) => define(() => undefined)))('$command', (co
   test('every option is described, and none that is not there', async () => {
     const parser = yargs().help(false).version(false)
     if (typeof command.builder === 'function') await command.builder(parser)
-    const positionals = [...String(command.command).matchAll(/\w+(?=[\]>])/g)].map((match) => match[0])
+    const positionals = [...String(command.command).matchAll(/\w+(?=\.*[\]>])/g)].map((match) => match[0])
     const names = optionNames(parser).filter((option) => !positionals.includes(option))
     const text = section(`pbsfs ${name}`)
     expect(names.filter((option) => !quoted(text, option))).toEqual([])
@@ -38,6 +39,10 @@ describe.each(COMMANDS.map((define) => define(() => undefined)))('$command', (co
   test('aliases are named', () => {
     for (const alias of [command.aliases ?? []].flat()) expect(section(`pbsfs ${name}`)).toContain(`\`${alias}\``)
   })
+})
+
+test('option tables are those the program makes: npm run docs writes them', async () => {
+  expect(await fillOptionTables(page, COMMANDS.map((define) => define(() => undefined)))).toBe(page)
 })
 
 test('options of every command are described', () => {
