@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
@@ -62,6 +62,12 @@ test('zeros and fallbacks without a mount', async () => {
   await withTree(store, {}, async (tree) => {
     await expect(tree.read(place('drive.img'))).rejects.toMatchObject({ tag: 'chunk-unavailable', fields: { offset: 65_536, length: 65_536 } })
   })
+})
+
+test('a lone archive has no fallback', async () => {
+  const path = join(folder, 'lone.pxar')
+  writeFileSync(path, encodeArchive(dir('', [file('x', '1')])).meta)
+  await expect(OpenedTree.open(path, { fallbacks: [folder] })).rejects.toThrow(/has no chunks/)
 })
 
 test('what is seen again is counted, and its place not looked for again', async () => {
