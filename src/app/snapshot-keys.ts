@@ -3,7 +3,7 @@ import { IntegrityError, isPbsfsError, KeyError, type PbsfsError } from '../erro
 import type { Log } from '../errors/log.js'
 import { formatFingerprint, makeEncryptionKey } from '../keys/encryption-key.js'
 import { KeyRing, type RingKey } from '../keys/key-ring.js'
-import { MAX_RSA_KEY_BLOB_SIZE, recoverKey, RSA_KEY_BLOB } from '../keys/master-key.js'
+import { MAX_RSA_KEY_BLOB_SIZE, RSA_KEY_BLOB } from '../keys/rsa-key-blob.js'
 import type { MountSecrets } from '../keys/secrets.js'
 import { verifySignature } from '../keys/signature.js'
 import type { Datastore, SnapshotManifest, SnapshotRef } from '../source/datastore.js'
@@ -170,14 +170,16 @@ export class SnapshotKeys {
       if (createHash('sha256').update(bytes).digest('hex') !== entry.csum && !this.force) {
         return `; its ${RSA_KEY_BLOB} is not the one its manifest lists`
       }
-      return this.#openWith(masterKeys, bytes, name)
+      return await this.#openWith(masterKeys, bytes, name)
     } catch (error) {
       if (!isUsable(error)) throw error
       return `; ${error.message}`
     }
   }
 
-  #openWith(masterKeys: readonly KeyObject[], bytes: Uint8Array, name: string): RingKey | string {
+  async #openWith(masterKeys: readonly KeyObject[], bytes: Uint8Array, name: string): Promise<RingKey | string> {
+    // Much to load, and few mounts have a master key.
+    const { recoverKey } = await import('../keys/master-key.js')
     for (const masterKey of masterKeys) {
       const key = recoverKey(bytes, name, masterKey)
       if (key !== undefined) return this.#ring.add(key)

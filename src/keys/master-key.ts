@@ -7,13 +7,9 @@ import type { EncryptionKey } from './encryption-key.js'
 import { MAX_KEY_FILE_SIZE, parseKeyFile } from './key-file.js'
 import { extractPem } from './paper-key.js'
 import { removePadding } from './pkcs1.js'
+import { MAX_RSA_KEY_BLOB_SIZE } from './rsa-key-blob.js'
 import { openKeyFile } from './unlock-key.js'
 
-/** Where a backup keeps its own key, encrypted for the master key. */
-export const RSA_KEY_BLOB = 'rsa-encrypted.key.blob'
-
-/** Largest `rsa-encrypted.key.blob`, in bytes: a header and one block of a key of 16384 bits. */
-export const MAX_RSA_KEY_BLOB_SIZE = 4096
 /** Bits: smaller moduli cannot hold a key file. */
 const MIN_MODULUS_SIZE = 256
 const MAX_MODULUS_SIZE = 2048

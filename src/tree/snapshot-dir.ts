@@ -3,7 +3,7 @@ import { FormatError, NodeError } from '../errors/errors.js'
 import type { SnapshotManifest, SnapshotRef } from '../source/datastore.js'
 import { CLIENT_LOG_NAME, MANIFEST_NAME } from '../source/names.js'
 import { parseSnapshotTime } from '../source/snapshot-time.js'
-import { DiskSet } from '../volumes/disk-set.js'
+import type { DiskSet } from '../volumes/disk-set.js'
 import { identityOf, isImage, PARTS_SUFFIX, versionOf, versionOfImages } from './archive-versions.js'
 import { ArchiveRoot } from './archive-root.js'
 import type { ArchiveSpec } from './archive-set.js'
@@ -27,7 +27,7 @@ export class SnapshotDir extends LiveDir {
   readonly #time: number
   readonly #inside: SnapshotGuard | undefined
   #seen: SnapshotManifest | undefined
-  #disks: { readonly version: string; readonly set: DiskSet } | undefined
+  #disks: { readonly version: string; readonly set: Promise<DiskSet> } | undefined
 
   constructor(id: NodeId, parent: VirtualNode | undefined, path: string, context: StoreContext, snapshot: SnapshotRef) {
     super(id, parent, path, context.registry, context.owner)
@@ -207,14 +207,15 @@ export class SnapshotDir extends LiveDir {
 
   /** The folder of what is inside an image. Volumes may span all images of the snapshot. */
   #parts(name: string, images: readonly Archive[], version: string, seen: SnapshotManifest): Child {
-    const disks = (): DiskSet => {
+    const disks = (): Promise<DiskSet> => {
       if (this.#disks?.version !== version) {
         const all = images.map((image) => ({ name: image.name, stream: this.#context.opener.stream(this.#snapshot, image.files[0]!, seen) }))
-        this.#disks = { version, set: new DiskSet(all) }
+        // Most mounts never look into an image: what can is loaded when somebody does.
+        this.#disks = { version, set: import('../volumes/disk-set.js').then((module) => new module.DiskSet(all)) }
       }
       return this.#disks.set
     }
-    const source = { mtimeSec: this.#time, version, volumes: () => disks().volumesOf(name) }
+    const source = { mtimeSec: this.#time, version, volumes: async () => (await disks()).volumesOf(name) }
     const identity = identityOf(name + PARTS_SUFFIX, version)
     return {
       type: S_IFDIR,
