@@ -1,6 +1,7 @@
 import type { CommandModule } from 'yargs'
 import type { Choose } from '../context.js'
 import { catCommand } from './cat.js'
+import { checkCommand } from './check.js'
 import { diffCommand } from './diff.js'
 import { findCommand } from './find.js'
 import { keyCommand } from './key.js'
@@ -17,7 +18,7 @@ import { versionCommand } from './version.js'
 
 /** Every command; a definition only names arguments, the work is imported when it is chosen. */
 export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [
-  mountCommand, umountCommand, statusCommand, listCommand, lsCommand, statCommand, catCommand, findCommand, logCommand, diffCommand,
+  mountCommand, umountCommand, statusCommand, listCommand, lsCommand, statCommand, catCommand, findCommand, logCommand, diffCommand, checkCommand,
   mapCommand, unmapCommand, keyCommand, versionCommand,
 ] // prettier-ignore
 
