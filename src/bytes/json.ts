@@ -156,3 +156,17 @@ class Parser {
     })
   }
 }
+
+/** Undoes `parseJson`: keys in their order, numbers as they were written, two spaces for each level. */
+export function formatJson(value: JsonValue, indent = ''): string {
+  if (value === null || typeof value === 'boolean') return String(value)
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (value instanceof JsonNumber) return value.text
+  const inner = `${indent}  `
+  const isObject = value instanceof Map
+  const parts = isObject
+    ? [...(value as JsonObject)].map(([key, item]) => `${JSON.stringify(key)}: ${formatJson(item, inner)}`)
+    : (value as readonly JsonValue[]).map((item) => formatJson(item, inner))
+  const [open, close] = isObject ? '{}' : '[]'
+  return parts.length === 0 ? `${open}${close}` : `${open}\n${inner}${parts.join(`,\n${inner}`)}\n${indent}${close}`
+}

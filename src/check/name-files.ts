@@ -1,6 +1,6 @@
 import { isRegular, type Found, type TreeView } from '../browse/tree-view.js'
 import { walk } from '../browse/walk.js'
-import { isPbsfsError, KeyError } from '../errors/errors.js'
+import { isPbsfsError, KeyError, NodeError } from '../errors/errors.js'
 import type { LostBytes } from './report.js'
 
 /** Files that lost bytes hit, by their path in the archive: its size and time, as another snapshot may have it. */
@@ -10,21 +10,28 @@ export interface NamedFiles {
   readonly unnamed: string | undefined
 }
 
+const NO_KEY = 'without its key the files cannot be named'
+
 /**
  * Walks an archive and finds the files with lost bytes. `lost`: of the stream that contents are in, by the name its
  * stream has; folders whose entries cannot be read are named, too.
  */
 export async function nameFiles(view: TreeView, archive: Found, lost: readonly { readonly stream: string; readonly ranges: readonly LostBytes[] }[]): Promise<NamedFiles> {
   const hits = new Map<string, Found | undefined>()
+  let locked = false
+  const onError = (error: unknown, dir: Buffer): void => {
+    if (error instanceof KeyError || (error instanceof NodeError && error.errno === 'EACCES')) locked = true
+    else hits.set(key(dir, true), undefined)
+  }
   try {
-    for await (const { found, path } of walk(view, archive, { onError: (_error, dir) => hits.set(key(dir, true), undefined) })) {
+    for await (const { found, path } of walk(view, archive, { onError })) {
       if (!isRegular(found) || found.attr.size === 0) continue
       if (await isHit(view, found, lost)) hits.set(key(path, false), found)
     }
-    return { hits, unnamed: undefined }
+    return { hits, unnamed: locked ? NO_KEY : undefined }
   } catch (error) {
     if (!isPbsfsError(error)) throw error
-    return { hits, unnamed: error instanceof KeyError ? 'without its key the files cannot be named' : error.message }
+    return { hits, unnamed: error instanceof KeyError ? NO_KEY : error.message }
   }
 }
 
@@ -54,5 +61,5 @@ function overlaps(ranges: readonly LostBytes[], start: number, end: number): boo
 
 /** Paths as map keys; that of a folder ends in a slash. */
 function key(path: Buffer, folder: boolean): string {
-  return path.toString('latin1') + (folder ? '/' : '')
+  return folder ? `${path.length === 0 ? '.' : path.toString('latin1')}/` : path.toString('latin1')
 }

@@ -11,6 +11,8 @@ import { silentLog } from '../../errors/log.js'
 import { decodeSecrets } from '../../keys/secrets.js'
 import { ChunkInventory } from '../../source/chunk-inventory.js'
 import type { SnapshotRef } from '../../source/datastore.js'
+import { SERVER_RUNTIME_DIR } from '../../source/lock-files.js'
+import { markSnapshotFailed } from '../../source/mark-failed.js'
 import type { StoreSource } from '../../source/resolve-source.js'
 import { openStoreThread, type StoreThread } from '../../source/store-thread.js'
 import type { CommandContext } from '../context.js'
@@ -24,6 +26,7 @@ import { readSecrets } from './mount.js'
 export interface CheckArguments extends StoreArguments {
   readonly sources: readonly string[]
   readonly read: boolean
+  readonly markFailed: boolean
   readonly json: boolean
 }
 
@@ -46,12 +49,28 @@ export async function check(args: CheckArguments, context: CommandContext): Prom
       if (args.json) documents.push(toDocument(report, source))
       else context.output.out(formatReport(report))
       code = worse(code, exitCodeOf(report))
+      if (args.markFailed) await markDamaged(report, source, context)
     } finally {
       await store.close()
     }
   }
   if (args.json) context.output.out(JSON.stringify({ version: CHECK_VERSION, mode: args.read ? 'read' : 'fast', stores: documents }, null, 2) + '\n')
   return code
+}
+
+/** Tells the server which snapshots its next backups must not build on. */
+async function markDamaged({ snapshots }: CheckReport, source: StoreSource, { output }: CommandContext): Promise<void> {
+  const server = source.configured === undefined ? undefined : { store: source.configured.name, runtimeDir: SERVER_RUNTIME_DIR }
+  for (const checked of snapshots.filter(isDamaged)) {
+    const name = escapeName(nameOf(checked.snapshot))
+    try {
+      await markSnapshotFailed(source.path, checked.snapshot, server)
+      output.err(`${name}: its verification is recorded as failed\n`)
+    } catch (error) {
+      if (!isPbsfsError(error)) throw error
+      output.err(`pbsfs: ${name}: could not be marked: ${error.message}\n`)
+    }
+  }
 }
 
 interface StoreToCheck {
