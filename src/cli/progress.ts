@@ -18,7 +18,7 @@ export interface ProgressState {
   readonly label: string
   readonly done: number
   readonly total: number
-  /** Bytes so far, for the rate; 0: no rate. */
+  /** Bytes so far, for the rate; 0: the rate is that of `done`. */
   readonly bytes: number
 }
 
@@ -72,8 +72,13 @@ export class Progress {
     const share = total === 0 ? 1 : Math.min(1, done / total)
     const filled = Math.floor(share * BAR_WIDTH)
     const bar = this.#output.isTerminal ? `[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ` : ''
-    const rate = bytes > 0 && seconds > 0 ? `, ${formatSize(bytes / seconds)}/s` : ''
+    const speed = bytes > 0 ? `${formatSize(bytes / seconds)}/s` : `${formatRate(done / seconds)}/s`
+    const rate = seconds > 0 && done > 0 ? `, ${speed}` : ''
     const left = share > 0 && share < 1 && seconds > 1 ? `, ${formatDuration((seconds / share) * (1 - share))} left` : ''
     return `${label} ${bar}${Math.floor(share * 100)} % (${done} of ${total})${rate}${left}`
   }
+}
+
+function formatRate(perSecond: number): string {
+  return perSecond >= 10 ? String(Math.round(perSecond)) : perSecond.toFixed(1)
 }

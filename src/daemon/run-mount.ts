@@ -12,6 +12,7 @@ import { prepareMountpoint, type Prepared } from './preflight.js'
 import { publishMount, type PublishedMount } from './publish-mount.js'
 import { findRuntimeFolder } from './runtime-folder.js'
 import type { Session } from './session.js'
+import { guardStart } from './start-guard.js'
 import { withTimeout } from './with-timeout.js'
 
 /** After an abort the session must be gone by then; else the process ends without it. */
@@ -62,8 +63,23 @@ const END_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
  * mounted or the session failed.
  */
 export async function runMount(config: MountConfig, parts: MountParts): Promise<{ clean: boolean; reason: SessionEnd }> {
-  const { table, log } = parts
   const source = await parts.findSource(config)
+  const started = await guardStart()
+  try {
+    return await runPrepared(config, parts, source, started)
+  } finally {
+    started()
+  }
+}
+
+/** `started` is called once the mount is there: others may start then. */
+async function runPrepared(
+  config: MountConfig,
+  parts: MountParts,
+  source: FoundSource,
+  started: () => void,
+): Promise<{ clean: boolean; reason: SessionEnd }> {
+  const { table, log } = parts
   const prepared = await prepareMountpoint(
     {
       mountpoint: decodeBytes(config.mountpoint),
@@ -78,7 +94,7 @@ export async function runMount(config: MountConfig, parts: MountParts): Promise<
   const mount = new ServedMount(config, parts, prepared, source.shown)
   parts.onEmergency(() => mount.leave())
   try {
-    return await mount.serve()
+    return await mount.serve(started)
   } finally {
     await mount.leave()
   }
@@ -107,13 +123,15 @@ class ServedMount {
     for (const signal of END_SIGNALS) parts.signals.on(signal, this.#onSignal)
   }
 
-  async serve(): Promise<{ clean: boolean; reason: SessionEnd }> {
+  async serve(started: () => void): Promise<{ clean: boolean; reason: SessionEnd }> {
     const { log, table } = this.#parts
     const options = this.#config.options
     const mounts = this.#config.driver === 'kernel'
     const request = { mountpoint: this.#mountpoint, source: this.#source, options }
     const { fd } = mounts ? await table.mount(request) : { fd: MOUNTS_ITSELF }
     this.#findPlace()
+    // A driver that mounts by itself has yet to do so.
+    if (mounts) started()
     if (this.#signals > 0) return { clean: true, reason: 'stopped' }
     const { session, secrets = new Uint8Array(0) } = this.#parts
     const mountpoint = this.#mountpoint.toString('hex')
@@ -142,6 +160,7 @@ class ServedMount {
         log,
         logName: this.#parts.logName,
       })
+      started()
       log.info('mounted', { path: escapeName(this.#mountpoint), source: this.#source, pid: process.pid })
       this.#parts.onReady({ mountpoint: escapeName(this.#mountpoint), source: this.#source, log: this.#parts.logName })
     }

@@ -32,5 +32,5 @@ test('elsewhere: a line now and then, none for short work, no control characters
   tick(20_000)
   progress.update({ label: 'reading', done: 2, total: 4, bytes: 0 })
   progress.end()
-  expect(texts).toEqual(['reading 50 % (2 of 4), 20s left\n'])
+  expect(texts).toEqual(['reading 50 % (2 of 4), 0.1/s, 20s left\n'])
 })

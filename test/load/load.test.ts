@@ -106,7 +106,7 @@ describeWith({ fuse: true }, 'load', () => {
     expect(descriptors(pid)).toBeLessThanOrEqual(before + 1)
     // Cache, threads and code; what requests held is given back.
     expect(residentKiB(pid)).toBeLessThan(450 * 1024)
-  })
+  }, SECONDS * 1000 + 120_000)
 
   it('a reader that is killed in the middle of a read leaves nothing behind', async () => {
     const { path, pid } = await rig.mount(store.path, { args: ['--cache-size', '64M'] })

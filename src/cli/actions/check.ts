@@ -6,7 +6,7 @@ import { bytesOfKey, escapeName } from '../../bytes/names.js'
 import { checkStore } from '../../check/check-store.js'
 import { nameFiles } from '../../check/name-files.js'
 import { isDamaged, isUnchecked, type CheckedFile, type CheckedSnapshot, type CheckReport } from '../../check/report.js'
-import { isPbsfsError, UsageError } from '../../errors/errors.js'
+import { isPbsfsError, SourceError, UsageError } from '../../errors/errors.js'
 import { silentLog } from '../../errors/log.js'
 import { decodeSecrets } from '../../keys/secrets.js'
 import { ChunkInventory } from '../../source/chunk-inventory.js'
@@ -93,7 +93,8 @@ async function groupByStore(args: CheckArguments, context: CommandContext): Prom
 }
 
 async function checkOne(args: CheckArguments, context: CommandContext, source: StoreSource, store: StoreThread, named: readonly StoreSource[]): Promise<CheckReport> {
-  const { s3Cache, path } = await store.describe()
+  const { s3Cache, path, unreadable, remarks } = await store.describe()
+  if (unreadable !== undefined) throw new SourceError(remarks.join('; '), { path, operation: 'check', code: unreadable })
   const snapshots = new Map<string, SnapshotRef>()
   for (const { selector } of named) {
     for (const { snapshot } of (await listSnapshots(store, selector)).snapshots) snapshots.set(nameOf(snapshot), snapshot)
@@ -110,7 +111,7 @@ async function checkOne(args: CheckArguments, context: CommandContext, source: S
         look: (digests) => inventory.look(digests),
         read: verifier === undefined ? undefined : (chunk) => verifier.verify(chunk),
         readsAtOnce: verifier?.atOnce ?? 1,
-        onProgress: ({ phase, done, total, bytes }) => progress.update({ label: LABELS[phase], done, total, bytes: phase === 'indices' ? 0 : bytes }),
+        onProgress: ({ phase, done, total, bytes }) => progress.update({ label: LABELS[phase], done, total, bytes: phase === 'read' ? bytes : 0 }),
       },
       [...snapshots.values()],
     )
@@ -127,7 +128,7 @@ async function nameHits(args: CheckArguments, context: CommandContext, source: S
   const hit = report.snapshots.filter(({ files }) => files.some(({ lost }) => lost.length > 0))
   if (hit.length === 0) return report
   const quiet = { ...context, output: { ...context.output, err: () => undefined } }
-  return withSource({ ...args, force: true }, quiet, async ({ view }) => {
+  return withSource({ ...args, force: true, damage: { fallbacks: [] } }, quiet, async ({ view }) => {
     const hits = new Map<string, Map<string, Found | undefined>>()
     const unnamed = new Map<string, string>()
     for (const [i, snapshot] of hit.entries()) {

@@ -3,6 +3,9 @@ import type { Choose } from '../context.js'
 import { listOf } from '../option-values.js'
 import { readStoreArguments, STORE_OPTIONS } from '../store-options.js'
 
+// What another store has, or zeros would hide, is damage here.
+const { damaged: _damaged, fallback: _fallback, ...options } = STORE_OPTIONS
+
 export function checkCommand(choose: Choose): CommandModule {
   return {
     command: 'check <sources..>',
@@ -14,7 +17,7 @@ export function checkCommand(choose: Choose): CommandModule {
         .option('read', { type: 'boolean', describe: 'Read every chunk: checksum, decryption, digest' })
         .option('mark-failed', { type: 'boolean', describe: 'Record in damaged snapshots that verification failed, so that no backup builds on them' })
         .option('json', { type: 'boolean', describe: 'For programs; docs/cli.md describes it' })
-        .options(STORE_OPTIONS)
+        .options(options)
         .example('pbsfs check /mnt/datastore/main', 'Is every chunk there?')
         .example('pbsfs check /mnt/datastore/main::vm/100 --read', 'Is every byte of this machine what it was?'),
     handler: (argv) => {
