@@ -12,7 +12,6 @@ import { prepareMountpoint, type Prepared } from './preflight.js'
 import { publishMount, type PublishedMount } from './publish-mount.js'
 import { findRuntimeFolder } from './runtime-folder.js'
 import type { Session } from './session.js'
-import { guardStart } from './start-guard.js'
 import { withTimeout } from './with-timeout.js'
 
 /** After an abort the session must be gone by then; else the process ends without it. */
@@ -41,6 +40,8 @@ export interface MountParts {
   readonly secrets?: Uint8Array
   /** Where SOURCE is; rejects with what is wrong with it. */
   findSource(config: MountConfig): Promise<FoundSource>
+  /** Keeps others of this user from starting until the returned function is called. */
+  guardStart(): Promise<() => void>
   /** The mount answers. */
   onReady(report: ReadyReport): void
   /** Called before anything is mounted with what must be done if the process fails at large. */
@@ -64,7 +65,7 @@ const END_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
  */
 export async function runMount(config: MountConfig, parts: MountParts): Promise<{ clean: boolean; reason: SessionEnd }> {
   const source = await parts.findSource(config)
-  const started = await guardStart()
+  const started = await parts.guardStart()
   try {
     return await runPrepared(config, parts, source, started)
   } finally {

@@ -6,6 +6,7 @@ import { decodeBytes, type MountConfig } from './mount-config.js'
 import type { MountTable } from './mount-table.js'
 import { runMount, type ReadyReport, type SignalSource } from './run-mount.js'
 import { openProcessSession, type Session } from './session.js'
+import { guardStart } from './start-guard.js'
 import { withTimeout } from './with-timeout.js'
 
 /** While the process fails at large, the orderly way out gets this long. */
@@ -53,6 +54,7 @@ export async function serveMount(config: MountConfig, parts: ServeParts): Promis
       logName: name,
       signals: parts.signals ?? process,
       findSource: parts.findSource,
+      guardStart,
       session,
       secrets: parts.secrets,
       onEmergency: (action) => (leave = action),

@@ -67,7 +67,7 @@ function arrange(driver: MountConfig['driver'] = 'kernel') {
     mountpoint: encodeBytes(Buffer.from(mountpoint)), options: NO_MOUNT_OPTIONS, cacheBytes: 1, decoders: 1, driver, log: { level: 'info' },
   } // prettier-ignore
   const run = (findSource = () => Promise.resolve({ paths: [], shown: '/s' })) =>
-    runMount(config, { table, log, logName: 'stderr', session, signals, onReady, findSource, onEmergency: (action) => (leave = action) })
+    runMount(config, { table, log, logName: 'stderr', session, signals, onReady, findSource, guardStart: () => Promise.resolve(() => undefined), onEmergency: (action) => (leave = action) })
   return { mountpoint, table, session, signals, log, onReady, run, leave: () => leave!() }
 }
 
