@@ -1,6 +1,7 @@
 import type { WaitingDaemon } from '../daemon/background.js'
 import { UsageError } from '../errors/errors.js'
 import { describeError } from './describe-error.js'
+import { hasVariables } from './environment.js'
 import { EXIT, exitCodeOf } from './exit-codes.js'
 import { processOutput, type Output } from './output.js'
 import { readRawArgs } from './raw-args.js'
@@ -14,7 +15,7 @@ export async function main(args: readonly string[] = readRawArgs(), output: Outp
     // The daemon loads its modules while this process loads the parser.
     return await run(args, output, await startEarly(args))
   } catch (error) {
-    const debug = args.includes('-d') || args.includes('--debug')
+    const debug = args.includes('-d') || args.includes('--debug') || /^(?:1|true|yes|on)$/i.test(process.env['PBSFS_DEBUG'] ?? '')
     output.err(`pbsfs: ${describeError(error, debug)}\n`)
     if (error instanceof UsageError && error.fields['remedy'] === undefined) output.err(await hint(args))
     return exitCodeOf(error)
@@ -36,7 +37,7 @@ async function run(given: readonly string[], output: Output, early: WaitingDaemo
   }
   const context = { output, env: process.env, takeDaemon }
   try {
-    if (isPlainMount(given)) {
+    if (isPlainMount(given) && !hasVariables(process.env)) {
       const [{ mount }, { plainMountArguments }] = await Promise.all([import('./actions/mount.js'), import('./mount-arguments.js')])
       return await mount(plainMountArguments(given.slice(1)), context)
     }
@@ -47,7 +48,7 @@ async function run(given: readonly string[], output: Output, early: WaitingDaemo
       import('./version.js'),
     ])
     const args = asMountCommand(given, commandNames()) ?? given
-    const parsed = await parseCommandLine(args, readVersion(), output.columns)
+    const parsed = await parseCommandLine(args, readVersion(), output.columns, process.env)
     if ('help' in parsed) {
       output.out(parsed.help)
       return EXIT.ok

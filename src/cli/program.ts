@@ -2,7 +2,9 @@ import yargs, { type Argv } from 'yargs'
 import { UsageError } from '../errors/errors.js'
 import { COMMANDS } from './commands/commands.js'
 import { FIND_FLAGS, FIND_WORDS } from './commands/find.js'
+import { optionsAt } from './command-options.js'
 import type { Action } from './context.js'
+import { hasVariables, nameVariables, readEnvironment, type FromEnvironment } from './environment.js'
 import { doubleDashes, protectOperands } from './raw-args.js'
 import { nearestWord } from './suggest.js'
 
@@ -34,20 +36,47 @@ export function buildProgram(version: string, choose: (action: Action) => void, 
   return program
 }
 
-/** Reads a command line. UsageError when it cannot be understood. */
-export async function parseCommandLine(given: readonly string[], version: string, columns?: number): Promise<Parsed> {
+/** Reads a command line and the variables of its options. UsageError when one cannot be understood. */
+export async function parseCommandLine(given: readonly string[], version: string, columns?: number, env: NodeJS.ProcessEnv = {}): Promise<Parsed> {
   const args = given[0] === 'find' ? doubleDashes(given, FIND_WORDS, FIND_FLAGS) : given
   let chosen: Action | undefined
   let help = ''
+  let applied: FromEnvironment = new Map()
   const program = buildProgram(version, (action) => (chosen = action), columns)
+  if (hasVariables(env)) {
+    // Before the checks of the parser: a value from the environment is one of the line from here on.
+    const apply = (argv: Record<string, unknown>, parser: Argv): void => {
+      applied = readEnvironment(optionsAt(parser), argv, env)
+      for (const [name, { value }] of applied) {
+        for (const spelled of [name, camelCase(name)]) argv[spelled] = value
+      }
+    }
+    // Its types do not say that a middleware gets the parser.
+    program.middleware(apply as unknown as (argv: object) => void, true)
+  }
   program.fail((message, error) => {
     throw error instanceof UsageError ? error : new UsageError(explain(message ?? String(error), args, optionNames(program)))
   })
-  await program.parseAsync(protectOperands(args), {}, (error, _argv, output) => {
-    if (error != null) throw error
-    help = output
-  })
-  return chosen === undefined ? { help: help + '\n' } : { action: chosen }
+  try {
+    await program.parseAsync(protectOperands(args), {}, (error, _argv, output) => {
+      if (error != null) throw error
+      help = output
+    })
+  } catch (error) {
+    throw nameVariables(error, applied)
+  }
+  if (chosen === undefined) return { help: help + '\n' }
+  const action = chosen
+  return {
+    action: (context) =>
+      action(context).catch((error: unknown) => {
+        throw nameVariables(error, applied)
+      }),
+  }
+}
+
+function camelCase(name: string): string {
+  return name.replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
 }
 
 /** All options of the command a parser is at, long and short; its types leave the method out. */

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
-import { UsageError } from '../errors/errors.js'
-import { argToBytes } from './raw-args.js'
+import { KeyError, UsageError } from '../errors/errors.js'
+import { readVariable } from './keys/password-sources.js'
+import { argToBytes, bytesToArg } from './raw-args.js'
 
 /** SNAPSHOT (or group) and ARCHIVE as the vendor's client takes them. */
 export interface VendorSource {
@@ -74,19 +75,57 @@ function escapeBytes(bytes: Buffer, special: (byte: number, next: number | undef
 
 const PLACE_IN_STORE = /^(?:ns|host|vm|ct)(?:\/|$)/
 
+/** Where the command line says that a source is. */
+export interface StorePlace {
+  readonly repository?: string | undefined
+  readonly ns?: string | undefined
+}
+
 /**
- * The SOURCE string, as bytes, of a command that looks into a store: as it was given, or with
- * `repository` (else PBS_REPOSITORY, for what is no path) a place in that store.
+ * The SOURCE string, as bytes, of a command: as it was given, or with `repository` (else the
+ * environment's, for what is no path) a place in that store.
  */
-export function storeSourceText(source: string, { repository, ns }: { readonly repository?: string | undefined; readonly ns?: string | undefined }, env: NodeJS.ProcessEnv): Buffer {
-  const fromEnv = env['PBS_REPOSITORY']
+export function storeSourceText(source: string, place: StorePlace, env: NodeJS.ProcessEnv): Buffer {
   const isPlace = PLACE_IN_STORE.test(source) && !existsSync(argToBytes(source))
-  const store = repository ?? (isPlace && fromEnv !== undefined && fromEnv !== '' ? fromEnv : undefined)
+  const store = place.repository ?? (isPlace ? defaultRepository(env) : undefined)
   if (store === undefined) {
-    if (ns !== undefined) throw new UsageError('--ns belongs to --repository; in a selector it is STORE::ns/NAME/host/web')
+    if (place.ns !== undefined) throw new UsageError('--ns belongs to --repository; in a selector it is STORE::ns/NAME/host/web')
     return argToBytes(source)
   }
   const below = source.replace(/^\/+/, '')
-  const place = [...namespacePath(ns ?? ''), below].filter((part) => part !== '').join('/')
-  return Buffer.concat([escapeStore(localStore(store)), Buffer.from('::'), argToBytes(place)])
+  if (below !== '' && !PLACE_IN_STORE.test(below)) {
+    throw new UsageError(`with --repository, SOURCE is a place in that store, like host/web/latest or ns/prod/vm/100; "${source}" is none`)
+  }
+  const ns = place.ns ?? (/^ns(?:\/|$)/.test(below) ? '' : (env['PBSFS_NS'] ?? ''))
+  const parts = [...namespacePath(ns), below].filter((part) => part !== '')
+  return Buffer.concat([escapeStore(localStore(store)), Buffer.from('::'), argToBytes(parts.join('/'))])
+}
+
+/** The SOURCE string of the vendor's form SNAPSHOT ARCHIVE; `missing` is the sentence when no store is named. */
+export function vendorPlaceText(vendor: Pick<VendorSource, 'snapshot' | 'archive'>, place: StorePlace, env: NodeJS.ProcessEnv, missing: string): Buffer {
+  const repository = place.repository ?? defaultRepository(env)
+  if (repository === undefined) throw new UsageError(missing)
+  return vendorSourceText({ ...vendor, repository, namespace: place.ns ?? env['PBSFS_NS'] ?? '' })
+}
+
+const readRepositories = new WeakMap<NodeJS.ProcessEnv, string | undefined>()
+
+/**
+ * The store that the environment names: PBSFS_REPOSITORY, else PBS_REPOSITORY with the forms that the
+ * vendor's client knows. Read once: a descriptor has it only once.
+ */
+function defaultRepository(env: NodeJS.ProcessEnv): string | undefined {
+  if (readRepositories.has(env)) return readRepositories.get(env)
+  const found = [env['PBSFS_REPOSITORY'], readVendorRepository(env)].find((text) => text !== undefined && text !== '')
+  readRepositories.set(env, found)
+  return found
+}
+
+function readVendorRepository(env: NodeJS.ProcessEnv): string | undefined {
+  try {
+    const bytes = readVariable('PBS_REPOSITORY', env)
+    return bytes === undefined ? undefined : bytesToArg(bytes).trim()
+  } catch (error) {
+    throw error instanceof KeyError ? new UsageError(error.message, error.fields, { cause: error.cause }) : error
+  }
 }

@@ -126,6 +126,12 @@ describe('SNAPSHOT ARCHIVE MOUNTPOINT', () => {
     expect(sourceOf(await config([...line, '--repository', '/s'], env))).toMatch(/^\/s::/)
   })
 
+  test('SOURCE alone may be a place in it, too', async () => {
+    expect(sourceOf(await config(['host/web', '/mnt', '--repository', '/s', '--ns', 'a/b']))).toBe('/s::ns/a/ns/b/host/web')
+    expect(sourceOf(await config(['vm/100/latest', '/mnt'], { PBS_REPOSITORY: 'main' }))).toBe('main::vm/100/latest')
+    expect(sourceOf(await config(['/vm/100/latest', '/mnt'], { PBS_REPOSITORY: 'main' }))).toBe('/vm/100/latest')
+  })
+
   test('without either', async () => {
     await expect(config(line)).rejects.toThrow('--repository')
   })

@@ -107,7 +107,7 @@ describeWith({ fuse: true, root: true }, 'pbsfs map', () => {
     ['a snapshot', (s) => [s.replace(/\/drive.*/, '')], 2, /is not a disk image/],
     ['a blob', (s) => [s.replace('drive-scsi0.img', 'qemu-server.conf')], 2, /is not a disk image/],
     ['an image that is not there', (s) => [s.replace('scsi0', 'scsi9')], 4, /no such archive/],
-    ['--repository without an image', (s) => [s, '--repository', 'x'], 2, /belongs to: pbsfs map SNAPSHOT IMAGE/],
+    ['--repository with what is no place in a store', (s) => [s, '--repository', 'x'], 2, /SOURCE is a place in that store/],
   ]
   it.each(wrong)('%s: says so, and leaves nothing', async (_, args, code, says) => {
     const before = mountsBelow('/run/pbsfs').length

@@ -16,7 +16,7 @@ import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
 import type { MountArguments } from '../mount-arguments.js'
 import { argToBytes, bytesToArg } from '../raw-args.js'
-import { vendorSourceText } from '../source-text.js'
+import { storeSourceText, vendorPlaceText } from '../source-text.js'
 import { buildMountConfig, readSecrets, waitNotice } from './mount.js'
 
 export interface MapArguments extends MountArguments {
@@ -77,17 +77,9 @@ async function imageSource(args: MapArguments, env: NodeJS.ProcessEnv): Promise<
 function sourceText(args: MapArguments, env: NodeJS.ProcessEnv): Buffer {
   const source = args.operands[0]
   if (source === undefined || source === '') throw new UsageError('the source is missing')
-  if (args.image === undefined) {
-    for (const name of ['repository', 'ns'] as const) {
-      if (args[name] !== undefined) throw new UsageError(`--${name} belongs to: pbsfs map SNAPSHOT IMAGE`)
-    }
-    return argToBytes(source)
-  }
-  const repository = args.repository ?? env['PBS_REPOSITORY']
-  if (repository === undefined) {
-    throw new UsageError('SNAPSHOT IMAGE needs --repository (or PBS_REPOSITORY): the path or name of the store')
-  }
-  return vendorSourceText({ snapshot: source, archive: args.image, repository, namespace: args.ns ?? '' })
+  if (args.image === undefined) return storeSourceText(source, args, env)
+  const missing = 'SNAPSHOT IMAGE needs --repository (or PBS_REPOSITORY): the path or name of the store'
+  return vendorPlaceText({ snapshot: source, archive: args.image }, args, env, missing)
 }
 
 function imageName(archive: string): string {

@@ -17,7 +17,7 @@ import { splitMountOptions } from '../mount-options.js'
 import { parseCount, parseSize } from '../parse-size.js'
 import { argToBytes } from '../raw-args.js'
 import { quoteEscaped } from '../shell-quote.js'
-import { vendorSourceText } from '../source-text.js'
+import { storeSourceText, vendorPlaceText } from '../source-text.js'
 import { readVersion } from '../version.js'
 
 /** `pbsfs mount`: returns when the mount answers, or with `--foreground` when it has ended. */
@@ -114,17 +114,9 @@ export function buildMountConfig(args: MountArguments, env: NodeJS.ProcessEnv, c
 function sourceText(args: MountArguments, env: NodeJS.ProcessEnv): Buffer {
   const [source, archive, mountpoint] = args.operands
   if (source === undefined || source === '') throw new UsageError('the source is missing')
-  if (mountpoint === undefined) {
-    for (const name of ['repository', 'ns'] as const) {
-      if (args[name] !== undefined) throw new UsageError(`--${name} belongs to: pbsfs mount SNAPSHOT ARCHIVE MOUNTPOINT`)
-    }
-    return argToBytes(source)
-  }
-  const repository = args.repository ?? env['PBS_REPOSITORY']
-  if (repository === undefined) {
-    throw new UsageError('SNAPSHOT ARCHIVE MOUNTPOINT needs --repository (or PBS_REPOSITORY): the path or name of the store')
-  }
-  return vendorSourceText({ snapshot: source, archive: archive ?? '', repository, namespace: args.ns ?? '' })
+  if (mountpoint === undefined) return storeSourceText(source, args, env)
+  const missing = 'SNAPSHOT ARCHIVE MOUNTPOINT needs --repository (or PBS_REPOSITORY): the path or name of the store'
+  return vendorPlaceText({ snapshot: source, archive: archive ?? '' }, args, env, missing)
 }
 
 export function cacheBytes(text: string): number {

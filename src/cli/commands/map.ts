@@ -6,8 +6,8 @@ import { lastOf } from '../option-values.js'
 
 const options = {
   partition: { alias: 'p', type: 'string', requiresArg: true, describe: 'Only this partition (its number) or volume (its name)' },
-  repository: { type: 'string', requiresArg: true, describe: 'Path or name of the store SNAPSHOT is in' },
-  ns: { type: 'string', requiresArg: true, describe: 'Namespace SNAPSHOT is in, like a/b' },
+  repository: { type: 'string', requiresArg: true, describe: 'Path or name of the store; SOURCE is then a place in it' },
+  ns: { type: 'string', requiresArg: true, describe: 'With --repository: namespace SOURCE is in, like a/b' },
   keyfile: { type: 'string', requiresArg: true, describe: 'Encryption key, or one printed on paper; may be repeated' },
   keyfd: { type: 'string', requiresArg: true, describe: 'Descriptor to read the encryption key from' },
   'master-keyfile': { type: 'string', requiresArg: true, describe: 'Private master key (PEM): opens backups that carry their key' },
