@@ -151,6 +151,7 @@ export class StoreStreams implements StreamOpener {
     return new ChunkStream(name, index, this.#loader, {
       ...this.#settings,
       encrypted: this.#keys.force ? undefined : encrypted,
+      digestDomain: encrypted ? key?.key.fingerprint : 'plain',
       ...(key === undefined ? {} : { keyId: key.id }),
       ...(encrypted && key !== undefined ? { zeros: this.#zerosOf(key) } : {}),
     })

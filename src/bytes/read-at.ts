@@ -89,9 +89,19 @@ export interface StreamChunks {
   readonly count: number
   /** Bytes of each chunk but the last; undefined: they differ. */
   readonly chunkSize: number | undefined
-  /** Chunks of the same text hold the same bytes. */
-  keyAt(i: number): string
-  /** What to wait for before `keyAt` of chunk `i`. */
+  /** SHA-256 over the entries of the index, hex: tells this state of the stream from any other. */
+  readonly csum: string
+  /**
+   * What goes into a digest beside the bytes: `plain`, or the fingerprint of a key. Where it is not the same in two
+   * streams, different digests say nothing; equal ones always mean equal bytes. undefined: it is not known.
+   */
+  readonly digestDomain: string | undefined
+  /**
+   * The digests of chunk `i` and of those behind it that are in memory in one piece, 32 bytes each; valid until
+   * control returns to the event loop.
+   */
+  digestsFrom(i: number): Uint8Array
+  /** What to wait for before `digestsFrom` of chunk `i`; then ask again. */
   pending?(i: number): Promise<void> | undefined
 }
 

@@ -23,6 +23,8 @@ export interface ChunkIndex {
   endOf(i: number): number
   /** The 32 bytes of digest `i`, a view into the index. */
   digestAt(i: number): Uint8Array
+  /** Digest `i` and those behind it that are in memory in one piece; absent: entries hold more than digests. */
+  digestsFrom?(i: number): Uint8Array
   /** The digest as a map key (latin1 string of 32 code units). */
   keyAt(i: number): string
   /** SHA-256 over the entries, as the manifest records it (hex). */
@@ -35,7 +37,7 @@ export interface ChunkIndex {
   readonly memoryBytes?: number
   /**
    * Of an index that is not in memory as a whole: brings the entries `first` to `last` there, for
-   * digestAt and keyAt until control returns to the event loop. undefined: they are there.
+   * digestAt, digestsFrom and keyAt until control returns to the event loop. undefined: they are there.
    */
   pending?(first: number, last: number): Promise<void> | undefined
 }

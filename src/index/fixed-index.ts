@@ -101,6 +101,10 @@ class PackedFixedIndex implements FixedIndex {
     return this.#bytes.subarray(at, at + DIGEST_SIZE)
   }
 
+  digestsFrom(i: number): Uint8Array {
+    return this.#bytes.subarray(INDEX_HEADER_SIZE + i * DIGEST_SIZE)
+  }
+
   keyAt(i: number): string {
     const at = INDEX_HEADER_SIZE + i * DIGEST_SIZE
     return keyOf(this.#bytes, at, at + DIGEST_SIZE)

@@ -149,6 +149,10 @@ class PagedFixedIndex implements FixedIndex {
     return this.#pageOf(i).subarray(at, at + DIGEST_SIZE)
   }
 
+  digestsFrom(i: number): Uint8Array {
+    return this.#pageOf(i).subarray((i % PAGE_ENTRIES) * DIGEST_SIZE)
+  }
+
   keyAt(i: number): string {
     const at = (i % PAGE_ENTRIES) * DIGEST_SIZE
     return keyOf(this.#pageOf(i), at, at + DIGEST_SIZE)

@@ -16,6 +16,8 @@ export interface ChunkStreamOptions {
   readonly encrypted: boolean | undefined
   /** Number of the archive's key among those of the decode threads. */
   readonly keyId?: number | undefined
+  /** See `StreamChunks`. */
+  readonly digestDomain?: string | undefined
   /** Which chunks are all zeros; an encrypted archive without its key has none that can be told. */
   readonly zeros?: ZeroChunks
   /** Chunks loaded ahead of a sequential reader. */
@@ -155,7 +157,9 @@ export class ChunkStream implements ReadAt {
     return {
       count: index.count,
       chunkSize: index.chunkSize,
-      keyAt: (i) => index.keyAt(i),
+      csum: index.csum,
+      digestDomain: this.#options.digestDomain,
+      digestsFrom: (i) => index.digestsFrom?.(i) ?? index.digestAt(i),
       pending: (i) => index.pending?.(i, i),
     }
   }

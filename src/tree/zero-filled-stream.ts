@@ -1,4 +1,4 @@
-import type { DirectReply, LostRange, ReadAt, SharedRange } from '../bytes/read-at.js'
+import type { DirectReply, LostRange, ReadAt, SharedRange, StreamChunks } from '../bytes/read-at.js'
 import { salvageBlocks } from '../bytes/salvage-blocks.js'
 import { isDamage } from '../errors/is-damage.js'
 
@@ -58,6 +58,11 @@ export class ZeroFilledStream implements ReadAt {
 
   noteRead(offset: number, length: number): void {
     this.#stream.noteRead?.(offset, length)
+  }
+
+  /** As they were backed up, whatever is left of them. */
+  get chunks(): StreamChunks | undefined {
+    return this.#stream.chunks
   }
 
   prepare(): Promise<void> | undefined {

@@ -13,6 +13,7 @@ export function diffCommand(choose: Choose): CommandModule {
         .positional('source', { type: 'string', describe: 'PATH::SELECTOR of a snapshot, an archive, a folder or file in it, or an image' })
         .positional('other', { type: 'string', describe: 'The same of the later state' })
         .option('content', { type: 'boolean', describe: 'Read contents where neither time nor indices tell whether they changed' })
+        .option('fine', { type: 'boolean', describe: 'Of images: read what may have changed, and tell it down to 4 KiB' })
         .option('exit-code', { type: 'boolean', describe: 'End with 1 when there are differences' })
         .option('json', { type: 'boolean', describe: 'For programs; docs/cli.md describes it' })
         .options(STORE_OPTIONS)
@@ -23,6 +24,7 @@ export function diffCommand(choose: Choose): CommandModule {
         ...readStoreArguments(argv),
         other: lastOf(argv['other']) ?? '',
         content: argv['content'] === true,
+        fine: argv['fine'] === true,
         exitCode: argv['exitCode'] === true,
         json: argv['json'] === true,
       }
