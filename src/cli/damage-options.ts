@@ -3,8 +3,8 @@ import { lastOf, listOf } from './option-values.js'
 
 /** For every command that reads contents of a datastore. */
 export const DAMAGE_OPTIONS = {
-  damaged: { type: 'string', requiresArg: true, describe: '"zero": read lost bytes of files as zeros, and name them (default "error")' },
-  fallback: { type: 'string', requiresArg: true, describe: 'Datastore to take missing and bad chunks from; may be repeated' },
+  damaged: { choices: ['error', 'zero'], requiresArg: true, describe: 'zero: read lost bytes of files as zeros, and name each range; not for directories (default error)' },
+  fallback: { type: 'string', requiresArg: true, describe: 'Another datastore, by path or name, whose chunks stand in for missing and bad ones; may be repeated' },
 } as const
 
 export interface DamageChoice {

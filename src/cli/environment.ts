@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { UsageError } from '../errors/errors.js'
-import type { CommandOption } from './command-options.js'
+import type { CommandOption } from './reference/describe-command.js'
 import { bytesToArg } from './raw-args.js'
 
 const PREFIX = 'PBSFS_'
@@ -9,6 +9,19 @@ const PREFIX = 'PBSFS_'
 export const REPEATABLE: ReadonlySet<string> = new Set([
   'fallback', 'iname', 'keyfile', 'master-keyfile', 'name', 'options', 'path', 'size', 'type',
 ]) // prettier-ignore
+
+/** Variables that stand for no option. */
+export const OTHER_VARIABLES: readonly { readonly names: readonly string[]; readonly text: string }[] = [
+  {
+    names: ['PBS_REPOSITORY'],
+    text: 'The store in which a SOURCE like host/web/latest is looked for when no such path exists: its path, its name on this host, or a repository whose host is this one. Also with _FD, _FILE, _CMD',
+  },
+  { names: ['PBS_ENCRYPTION_PASSWORD', 'PBSFS_MASTER_KEY_PASSWORD'], text: 'Passwords, see Keys. Also with _FD, _FILE, _CMD' },
+  { names: ['CREDENTIALS_DIRECTORY'], text: 'Where systemd puts the password of a key' },
+  { names: ['XDG_CONFIG_HOME', 'XDG_CONFIG_DIRS'], text: 'Where the default key is looked for' },
+  { names: ['XDG_RUNTIME_DIR'], text: 'Where the runtime folder of an ordinary user is' },
+  { names: ['UV_THREADPOOL_SIZE'], text: 'Threads for file access of a daemon; 8 when not set' },
+]
 
 /** Options that say which store a SOURCE is in: their variables count only where SOURCE is such a place (`source-text.ts`). */
 const PLACE_OPTIONS = new Set(['repository', 'ns'])

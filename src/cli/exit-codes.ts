@@ -1,21 +1,20 @@
 import { type ErrorTag, isPbsfsError, NodeError } from '../errors/errors.js'
 
-/** What a shell sees. docs/cli.md holds the same table. */
-export const EXIT = {
-  ok: 0,
-  /** Something failed that has no number of its own. */
-  failed: 1,
-  /** The command line is wrong. */
-  usage: 2,
-  /** Bytes are not what they should be. */
-  damaged: 3,
-  /** Could not look: locked, unreadable, gone. */
-  unavailable: 4,
-  /** No key, or not the right one. */
-  key: 5,
-  /** FUSE cannot be used here. */
-  fuse: 6,
-} as const
+/** What a shell sees. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, damaged: 3, unavailable: 4, key: 5, fuse: 6 } as const
+
+export type ExitName = keyof typeof EXIT
+
+/** For the reference. */
+export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
+  ok: 'ok',
+  failed: 'failed, for a reason that has no number of its own',
+  usage: 'the command line is wrong, or the place it names',
+  damaged: 'damaged data found',
+  unavailable: 'could not look: locked, in use, unreadable, gone',
+  key: 'key missing or wrong',
+  fuse: 'FUSE is not available',
+}
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 

@@ -1,11 +1,11 @@
-import yargs, { type Argv } from 'yargs'
+import yargs, { type Argv, type CommandModule } from 'yargs'
 import { UsageError } from '../errors/errors.js'
 import { COMMANDS } from './commands/commands.js'
 import { FIND_FLAGS, FIND_WORDS } from './commands/find.js'
-import { optionsAt } from './command-options.js'
 import type { Action } from './context.js'
 import { hasVariables, nameVariables, readEnvironment, type FromEnvironment } from './environment.js'
 import { doubleDashes, protectOperands } from './raw-args.js'
+import { describeCommand } from './reference/describe-command.js'
 import { nearestWord } from './suggest.js'
 
 const MAX_WIDTH = 110
@@ -13,8 +13,8 @@ const MAX_WIDTH = 110
 /** What a command line asks for. */
 export type Parsed = { readonly action: Action } | { readonly help: string }
 
-/** The parser with all commands. `choose` gets the work of the command that was named. */
-export function buildProgram(version: string, choose: (action: Action) => void, columns?: number): Argv {
+/** The parser with all commands. `choose` gets the work of the command that was named, `enter` its definition before that. */
+export function buildProgram(version: string, choose: (action: Action) => void, columns?: number, enter: (command: CommandModule) => void = () => undefined): Argv {
   const program = yargs()
     .scriptName('pbsfs')
     .usage('pbsfs COMMAND\n\nMounts Proxmox Backup Server datastores as ordinary read-only files.')
@@ -32,7 +32,15 @@ export function buildProgram(version: string, choose: (action: Action) => void, 
     .wrap(Math.min(columns ?? MAX_WIDTH, MAX_WIDTH))
     .example('pbsfs mount /mnt/datastore/main ~/pbs', 'Browse a whole datastore')
     .example('pbsfs umount ~/pbs', 'End the mount')
-  for (const define of COMMANDS) program.command(define(choose))
+  for (const define of COMMANDS) {
+    const command = define(choose)
+    const { builder } = command
+    const entered = (parser: Argv): Argv => {
+      enter(command)
+      return typeof builder === 'function' ? (builder(parser) as Argv) : parser
+    }
+    program.command({ ...command, builder: entered })
+  }
   return program
 }
 
@@ -42,18 +50,16 @@ export async function parseCommandLine(given: readonly string[], version: string
   let chosen: Action | undefined
   let help = ''
   let applied: FromEnvironment = new Map()
-  const program = buildProgram(version, (action) => (chosen = action), columns)
-  if (hasVariables(env)) {
-    // Before the checks of the parser: a value from the environment is one of the line from here on.
-    const apply = (argv: Record<string, unknown>, parser: Argv): void => {
-      applied = readEnvironment(optionsAt(parser), argv, env)
-      for (const [name, { value }] of applied) {
-        for (const spelled of [name, camelCase(name)]) argv[spelled] = value
-      }
+  let command: CommandModule | undefined
+  const program = buildProgram(version, (action) => (chosen = action), columns, (entered) => (command = entered))
+  // Before the checks of the parser: a value from the environment is one of the line from here on.
+  program.middleware((argv: Record<string, unknown>) => {
+    if (command === undefined || !hasVariables(env)) return
+    applied = readEnvironment(describeCommand(command).options, argv, env)
+    for (const [name, { value }] of applied) {
+      for (const spelled of [name, camelCase(name)]) argv[spelled] = value
     }
-    // Its types do not say that a middleware gets the parser.
-    program.middleware(apply as unknown as (argv: object) => void, true)
-  }
+  }, true)
   program.fail((message, error) => {
     throw error instanceof UsageError ? error : new UsageError(explain(message ?? String(error), args, optionNames(program)))
   })
@@ -91,6 +97,8 @@ function explain(message: string, args: readonly string[], options: readonly str
   if (unknown !== undefined) return explainUnknown(unknown, args, options)
   if (message.startsWith('Not enough arguments following')) return message.replace(/.*: /s, 'a value is missing for --')
   if (message.startsWith('Not enough non-option arguments')) return 'an argument is missing'
+  const value = /^Invalid values:\s+Argument: (\S+), Given: (.*), Choices: (.*)$/s.exec(message)
+  if (value !== null) return `--${value[1]!}: ${value[2]!} is none of ${value[3]!.replaceAll('"', '')}`
   const suggestion = /^Did you mean (.*)\?$/.exec(message)?.[1]
   return suggestion === undefined ? message.trim() : `no command "${args[0]}"; did you mean "${suggestion}"?`
 }

@@ -3,10 +3,12 @@ import { join } from 'node:path'
 import yargs from 'yargs'
 import { describe, expect, test } from 'vitest'
 import { COMMANDS, commandNames } from '#src/cli/commands/commands.js'
-import { EXIT } from '#src/cli/exit-codes.js'
 import { OWN_OPTIONS } from '#src/cli/mount-options.js'
-import { fillOptionTables } from '#src/cli/render-options.js'
 import { buildProgram, optionNames } from '#src/cli/program.js'
+import { describeAllCommands } from '#src/cli/reference/all-commands.js'
+import { describeCommand } from '#src/cli/reference/describe-command.js'
+import { fillBlocks, headingOf, renderBlocks, renderOptions } from '#src/cli/reference/render-tables.js'
+import { valueNameOf } from '#src/cli/reference/value-names.js'
 import { XATTR } from '#src/tree/xattr-names.js'
 import { repoDir } from '../support/golden.js'
 
@@ -19,36 +21,55 @@ function section(heading: string): string {
   return rest.split('\n## ')[0]!
 }
 
-const quoted = (text: string, option: string) => text.includes(option.length === 1 ? `\`-${option}\`` : `\`--${option}\``) || text.includes(`\`--${option} `) // prettier-ignore
+const commands = describeAllCommands()
+const blocks = renderBlocks(commands)
 
-describe.each(COMMANDS.map((define) => define(() => undefined)))('$command', (command) => {
-  const name = String(command.command).split(' ')[0]!
+describe.each(commands)('$name', (command) => {
+  const text = section(headingOf(command))
 
-  test('every option is described, and none that is not there', async () => {
-    const parser = yargs().help(false).version(false)
-    if (typeof command.builder === 'function') await command.builder(parser)
-    const positionals = [...String(command.command).matchAll(/\w+(?=\.*[\]>])/g)].map((match) => match[0])
-    const names = optionNames(parser).filter((option) => !positionals.includes(option))
-    const text = section(`pbsfs ${name}`)
-    expect(names.filter((option) => !quoted(text, option))).toEqual([])
-    const table = text.split('\n').filter((line) => /^\| `-/.test(line)).map((line) => line.split('|')[1]!) // prettier-ignore
-    const described = table.flatMap((cell) => [...cell.matchAll(/`--?([\w-]+)/g)].map((match) => match[1]!))
-    expect(described.filter((option) => !names.includes(option))).toEqual([])
+  test('its section holds the table of its options, made by the program: npm run docs writes it', () => {
+    expect(text).toContain(`<!-- options of ${command.name} -->\n${renderOptions(command)}\n<!-- end -->\n`)
+  })
+
+  test('each option is told in words, each value has a name', () => {
+    for (const option of command.options) {
+      expect([option.name, option.text]).toEqual([option.name, expect.stringMatching(/\w{3}/)])
+      expect([option.name, valueNameOf(option)]).not.toEqual([option.name, 'VALUE'])
+    }
+  })
+
+  test('what it prints for programs is described', () => {
+    if (command.options.some(({ name }) => name === 'json')) expect(text).toMatch(/^`--json`: /m)
   })
 
   test('aliases are named', () => {
-    for (const alias of [command.aliases ?? []].flat()) expect(section(`pbsfs ${name}`)).toContain(`\`${alias}\``)
+    for (const alias of command.aliases) expect(text).toContain(`\`${alias}\``)
   })
 })
 
-test('option tables are those the program makes: npm run docs writes them', async () => {
-  expect(await fillOptionTables(page, COMMANDS.map((define) => define(() => undefined)))).toBe(page)
+test('every table is the one the program makes', () => {
+  expect(fillBlocks(page, blocks)).toBe(page)
+  for (const name of blocks.keys()) expect(page.split(`<!-- ${name} -->\n`)).toHaveLength(2)
+  const names = [...page.matchAll(/<!-- (?!end)(.+?) -->/g)].map((match) => match[1]!)
+  expect(names.filter((name) => !blocks.has(name))).toEqual([])
+})
+
+test('the parser knows the options that the page tells, and no others', async () => {
+  for (const define of COMMANDS) {
+    const command = define(() => undefined)
+    const parser = yargs().help(false).version(false)
+    if (typeof command.builder === 'function') await command.builder(parser)
+    const { options, operands } = describeCommand(command)
+    const told = [...options.flatMap(({ name, aliases }) => [name, ...aliases]), ...operands.map(({ name }) => name)]
+    expect(new Set(optionNames(parser))).toEqual(new Set(told))
+  }
 })
 
 test('options of every command are described', () => {
   const names = optionNames(buildProgram('0', () => undefined))
   expect(names).toContain('help')
-  expect(['h', 'V', ...names].filter((option) => !quoted(page.split('\n## ')[0]!, option))).toEqual([])
+  const head = page.split('\n## ')[0]!
+  expect(['h', 'V', ...names].filter((option) => !head.includes(`\`${option.length === 1 ? '-' : '--'}${option}\``))).toEqual([])
 })
 
 test('every command has a section, every section a command', () => {
@@ -56,9 +77,11 @@ test('every command has a section, every section a command', () => {
   expect(new Set([...sections, 'unmount'])).toEqual(commandNames())
 })
 
-test('exit codes', () => {
-  const rows = [...section('Exit codes').matchAll(/^\| (\d+) \|/gm)].map((match) => Number(match[1]))
-  expect(rows).toEqual(Object.values(EXIT))
+test('links lead to headings', () => {
+  const anchors = [...page.matchAll(/^#+ (.*)$/gm)].map(([, text]) => text!.toLowerCase().replaceAll(/[^\w -]/g, '').replaceAll(' ', '-'))
+  const links = [...page.matchAll(/\]\(#(.*?)\)/g)].map((match) => match[1]!)
+  expect(links.length).toBeGreaterThan(commands.length - 1)
+  expect(links.filter((link) => !anchors.includes(link))).toEqual([])
 })
 
 test('xattr names', () => {

@@ -1,15 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { optionsOf, type CommandOption } from '#src/cli/command-options.js'
-import { COMMANDS } from '#src/cli/commands/commands.js'
 import { nameVariables, readEnvironment, REPEATABLE, variableOf } from '#src/cli/environment.js'
+import { describeAllCommands } from '#src/cli/reference/all-commands.js'
+import type { CommandOption } from '#src/cli/reference/describe-command.js'
 import { UsageError } from '#src/errors/errors.js'
 import { exampleStore, repoDir } from '../support/golden.js'
 import { runProgram, sh } from '../support/run-program.js'
 
 const program = join(repoDir, 'bin/pbsfs.js')
-const commands = COMMANDS.map((define) => define(() => undefined))
+const commands = describeAllCommands()
 
 const option = (name: string, more: Partial<CommandOption> = {}): CommandOption => ({ name, aliases: [], isFlag: false, choices: undefined, text: '', ...more })
 const OPTIONS = [option('cache-size'), option('keyfile'), option('json', { isFlag: true }), option('driver', { choices: ['a', 'b'] }), option('no-lock', { isFlag: true }), option('ns')] // prettier-ignore
@@ -56,10 +56,10 @@ test('an error about an option names the variable it came from, and no option th
   expect(nameVariables(other, applied)).toBe(other)
 })
 
-test('every option has a variable of its own, and none is one that the program or its tests use for something else', async () => {
+test('every option has a variable of its own, and none is one that the program or its tests use for something else', () => {
   const variables = new Map<string, string>()
   for (const command of commands) {
-    for (const { name } of await optionsOf(command)) {
+    for (const { name } of command.options) {
       expect(variables.get(variableOf(name)) ?? name).toBe(name)
       variables.set(variableOf(name), name)
     }
@@ -77,9 +77,9 @@ test('every option has a variable of its own, and none is one that the program o
   expect([...used].filter((name) => variables.has(name) && !meant.has(name))).toEqual([])
 })
 
-test('what may be repeated is in the list, and nothing has a default that would hide its variable', async () => {
+test('what may be repeated takes several values from its variable', () => {
   for (const command of commands) {
-    for (const { name, text } of await optionsOf(command)) {
+    for (const { name, text } of command.options) {
       if (text.includes('may be repeated')) expect(REPEATABLE.has(name)).toBe(true)
     }
   }

@@ -3,18 +3,14 @@ import type { Choose } from '../context.js'
 import { LOCK_OPTIONS } from '../lock-options.js'
 import { readMountArguments } from '../mount-arguments.js'
 import { lastOf } from '../option-values.js'
+import { ENGINE_OPTIONS, KEY_OPTIONS, PLACE_OPTIONS } from '../store-options.js'
 
 const options = {
-  partition: { alias: 'p', type: 'string', requiresArg: true, describe: 'Only this partition (its number) or volume (its name)' },
-  repository: { type: 'string', requiresArg: true, describe: 'Path or name of the store; SOURCE is then a place in it' },
-  ns: { type: 'string', requiresArg: true, describe: 'With --repository: namespace SOURCE is in, like a/b' },
-  keyfile: { type: 'string', requiresArg: true, describe: 'Encryption key, or one printed on paper; may be repeated' },
-  keyfd: { type: 'string', requiresArg: true, describe: 'Descriptor to read the encryption key from' },
-  'master-keyfile': { type: 'string', requiresArg: true, describe: 'Private master key (PEM): opens backups that carry their key' },
-  force: { type: 'boolean', describe: 'Show what contradicts its manifest or signature' },
+  partition: { alias: 'p', type: 'string', requiresArg: true, describe: 'Only partition N, or the volume of that name (vg1-first); how to mount it is printed' },
+  ...PLACE_OPTIONS,
+  ...KEY_OPTIONS,
   ...LOCK_OPTIONS,
-  'cache-size': { type: 'string', requiresArg: true, describe: 'Memory for decoded chunks (default 256M)' },
-  decoders: { type: 'string', requiresArg: true, describe: 'Decoding threads (default 2)' },
+  ...ENGINE_OPTIONS,
 } as const
 
 export function mapCommand(choose: Choose): CommandModule {

@@ -1,28 +1,17 @@
 import type { Argv, CommandModule } from 'yargs'
 import type { Choose } from '../context.js'
-import { DAMAGE_OPTIONS } from '../damage-options.js'
-import { LOCK_OPTIONS } from '../lock-options.js'
 import { readMountArguments } from '../mount-arguments.js'
+import { STORE_OPTIONS } from '../store-options.js'
 
 const options = {
-  foreground: { alias: 'f', type: 'boolean', describe: 'Stay in the foreground' },
-  options: { alias: 'o', type: 'string', requiresArg: true, describe: 'mount(8) options: allow_other, uid=1000, ...' },
-  'cache-size': { type: 'string', requiresArg: true, describe: 'Memory for decoded chunks (default 256M)' },
-  decoders: { type: 'string', requiresArg: true, describe: 'Decoding threads (default 2)' },
-  driver: { choices: ['kernel', 'fuse-native'], requiresArg: true, describe: 'Who speaks to the kernel (default kernel)' },
-  'payload-input': { type: 'string', requiresArg: true, describe: 'The *.ppxar of a lone *.mpxar' },
-  repository: { type: 'string', requiresArg: true, describe: 'Path or name of the store; SOURCE is then a place in it' },
-  ns: { type: 'string', requiresArg: true, describe: 'With --repository: namespace SOURCE is in, like a/b' },
-  keyfile: { type: 'string', requiresArg: true, describe: 'Encryption key, or one printed on paper; may be repeated' },
-  keyfd: { type: 'string', requiresArg: true, describe: 'Descriptor to read the encryption key from' },
-  'master-keyfile': { type: 'string', requiresArg: true, describe: 'Private master key (PEM): opens backups that carry their key' },
-  force: { type: 'boolean', describe: 'Show what contradicts its manifest or signature' },
-  ...LOCK_OPTIONS,
-  ...DAMAGE_OPTIONS,
-  log: { type: 'string', requiresArg: true, describe: 'Append the log to this file' },
+  foreground: { alias: 'f', type: 'boolean', describe: 'Serve in this process, log to stderr, return when the mount has ended' },
+  options: { alias: 'o', type: 'string', requiresArg: true, describe: 'mount(8) options, like allow_other,uid=1000; may be repeated' },
+  driver: { choices: ['kernel', 'fuse-native'], requiresArg: true, describe: 'Who speaks to the kernel: pbsfs itself, or the library fuse-native (default kernel)' },
+  ...STORE_OPTIONS,
+  log: { type: 'string', requiresArg: true, describe: 'Append the log to this file (default: one in the runtime folder)' },
   'log-level': { choices: ['debug', 'info', 'warn', 'error'], requiresArg: true, describe: 'Least that is logged (default info)' },
   verbose: { alias: 'v', type: 'boolean', describe: 'Same as --log-level debug' },
-  debug: { alias: 'd', type: 'boolean', describe: 'Foreground, debug log, stacks of internal errors' },
+  debug: { alias: 'd', type: 'boolean', describe: '--foreground --log-level debug, and the stack of an internal error' },
 } as const
 
 export function mountCommand(choose: Choose): CommandModule {

@@ -11,7 +11,7 @@ export function umountCommand(choose: Choose): CommandModule {
       yargs
         .usage('pbsfs umount [MOUNTPOINT] [options]')
         .positional('mountpoint', { type: 'string', describe: 'Where it is mounted' })
-        .option('lazy', { alias: 'l', type: 'boolean', describe: 'Free the path although it is in use' })
+        .option('lazy', { alias: 'l', type: 'boolean', describe: 'Free the path although it is in use; what is open can be read to its end' })
         .example('pbsfs umount ~/pbs', 'End the mount at ~/pbs')
         .example('pbsfs umount', 'List the mounts and how to leave them'),
     handler: (argv) => {

@@ -10,7 +10,7 @@ export function unmapCommand(choose: Choose): CommandModule {
       yargs
         .usage('pbsfs unmap [DEVICE] [options]')
         .positional('device', { type: 'string', describe: '/dev/loopN as pbsfs map printed it' })
-        .option('all', { alias: 'a', type: 'boolean', describe: 'Remove every device of pbsfs map' })
+        .option('all', { alias: 'a', type: 'boolean', describe: 'Remove every device that map made' })
         .example('pbsfs unmap /dev/loop0', 'Remove one')
         .example('pbsfs unmap', 'List them'),
     handler: (argv) => {

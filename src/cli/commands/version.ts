@@ -10,7 +10,7 @@ export function versionCommand(choose: Choose): CommandModule {
     builder: (yargs: Argv) =>
       yargs
         .usage('pbsfs version [options]')
-        .option('json', { type: 'boolean', describe: 'For programs' })
+        .option('json', { type: 'boolean', describe: 'For programs; docs/cli.md describes it' })
         .example('pbsfs version', 'The version, for a report')
         .example('pbsfs version --json', 'The same for programs'),
     handler: (argv) => {
