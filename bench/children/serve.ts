@@ -26,7 +26,7 @@ async function openSource() {
   if (setup.kind === 'memory') {
     // Every page is there before the first request; what it holds does not matter.
     const bytes = new Uint8Array(new SharedArrayBuffer(setup.memoryBytes)).fill(1)
-    return { tree: new MemoryTree(setup.name, setup.size, bytes), close: () => Promise.resolve() }
+    return { tree: new MemoryTree(setup.name, setup.size, bytes), cache: undefined, close: () => Promise.resolve() }
   }
   return openTree(await resolveSource(parseSource(Buffer.from(setup.source)), { cwd: Buffer.from('/') }), {
     cacheBytes: setup.cacheBytes,
@@ -42,7 +42,7 @@ const source = await openSource()
 const session = new FuseSession({
   fd: mounted.fd,
   tree: source.tree,
-  options: { noOpen: setup.kind === 'memory' || setup.noOpen },
+  options: { noOpen: setup.kind === 'memory' || setup.noOpen, pushMemory: source.cache?.memory },
   onReady: () => {
     raiseReadahead(mounted.mountpoint)
     process.stdout.write('ready\n')
