@@ -42,6 +42,12 @@ export interface ReadAt {
   noteRead?(offset: number, length: number): void
 
   /**
+   * What lies at `offset` will be read soon: the stream may begin to load it. Returns where the piece
+   * that comes along with it ends.
+   */
+  expect?(offset: number): number
+
+  /**
    * A text that is the same for two ranges only if their bytes are: told without reading them, and not always where
    * they are. undefined: nothing can be told.
    */

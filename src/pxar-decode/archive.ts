@@ -5,6 +5,7 @@ import { peekAttributes, readAttributes, type Xattr } from './attributes.js'
 import { cutOff, damage } from './damage.js'
 import type { DirTable } from './dir-table.js'
 import { FLAG_PAYLOAD_REF, KIND_DIR, KIND_FILE, KIND_SYMLINK, createRecord, type EntryRecord } from './entry-record.js'
+import { findEntry, openRowTable, type RowTable } from './find-entry.js'
 import {
   FORMAT_VERSION_SIZE, HEADER_SIZE, ITEM_ENTRY, ITEM_ENTRY_V1, ITEM_FORMAT_VERSION, ITEM_PAYLOAD_REF, ITEM_PRELUDE,
   ITEM_SYMLINK, MAX_PRELUDE, MIN_ARCHIVE, itemOf,
@@ -124,6 +125,19 @@ export class PxarArchive implements ArchiveLayout {
    */
   openDir(end: number, expectEntry?: number): Promise<DirTable> {
     return openDirectory(this, end, expectEntry ?? (end === this.rootEnd ? this.rootEntryOfs : undefined))
+  }
+
+  /**
+   * The rows of that directory, for `findEntry`; undefined: only the decoded directory tells. Worth it in a
+   * classic archive alone, where between the entries of a directory lie all contents below it.
+   */
+  async openRows(end: number, expectEntry?: number): Promise<RowTable | undefined> {
+    return this.split ? undefined : openRowTable(this, end, expectEntry ?? (end === this.rootEnd ? this.rootEntryOfs : undefined))
+  }
+
+  /** An entry by its name, reading no other; undefined: ask the decoded directory. */
+  findEntry(rows: RowTable, name: Uint8Array): Promise<EntryRecord | undefined> {
+    return findEntry(this, rows, name)
   }
 
   /** Where the content of a file is; its payload header is checked once. Synchronous when that is in memory. */

@@ -18,7 +18,8 @@ const MAX_EQUAL = 64
 /**
  * Finds a name through the table alone, without decoding the directory: rows are sorted by hash
  * and stored as a complete binary tree (children of i at 2i+1 and 2i+2). Reads a row for each
- * level, and the FILENAME of each row with that hash. Equal hashes may sit in both subtrees.
+ * level, and the FILENAME of each row with that hash. Equal hashes may sit in both subtrees. Two
+ * rows of the name are damage.
  */
 export async function findRow(layout: ArchiveLayout, span: TableSpan, name: Uint8Array): Promise<FoundRow | undefined> {
   const { meta } = layout
@@ -28,6 +29,7 @@ export async function findRow(layout: ArchiveLayout, span: TableSpan, name: Uint
   const lo = wanted[0]! >>> 0
   const pending = [0]
   let equal = 0
+  let found: FoundRow | undefined
   while (pending.length > 0) {
     const i = pending.pop()!
     if (i >= span.count) continue
@@ -45,10 +47,13 @@ export async function findRow(layout: ArchiveLayout, span: TableSpan, name: Uint
     const extent = peekSize(row, ROW_AT.extent)
     if (distance <= 0 || distance > span.start - span.entryOfs) throw damage(meta.name, at, 'GOODBYE row', 'points outside its directory')
     const fileOfs = span.start - distance
-    if (await hasName(layout, fileOfs, span.start, name)) return { fileOfs, extent }
+    if (await hasName(layout, fileOfs, span.start, name)) {
+      if (found !== undefined) throw damage(meta.name, at, 'GOODBYE row', 'a second entry of the same name')
+      found = { fileOfs, extent }
+    }
     pending.push(2 * i + 2, 2 * i + 1)
   }
-  return undefined
+  return found
 }
 
 async function hasName(layout: ArchiveLayout, fileOfs: number, limit: number, name: Uint8Array): Promise<boolean> {

@@ -4,15 +4,16 @@ import { FormatError, TruncatedError, isPbsfsError } from '../errors/errors.js'
 import { damage } from './damage.js'
 import { decodeEntry } from './decode-entry.js'
 import { DirBuilder } from './dir-builder.js'
+import { readDirHead, type DirHead } from './dir-head.js'
 import type { DirTable } from './dir-table.js'
 import { KIND_DIR, KIND_FILE, KIND_HARDLINK, createRecord, type EntryRecord } from './entry-record.js'
 import {
-  HEADER_SIZE, ITEM_DEVICE, ITEM_ENTRY, ITEM_FILENAME, ITEM_HARDLINK, ITEM_PAYLOAD, ITEM_PAYLOAD_REF, ITEM_SYMLINK, MAX_NAME,
+  HEADER_SIZE, ITEM_DEVICE, ITEM_FILENAME, ITEM_HARDLINK, ITEM_PAYLOAD, ITEM_PAYLOAD_REF, ITEM_SYMLINK, MAX_NAME,
   itemOf,
 } from './format.js' // prettier-ignore
-import { checkNesting, readRows, readTail, type SortedRows, type TableSpan } from './goodbye.js'
-import { readChild, readGrowing, readHead, type ArchiveLayout } from './layout.js'
-import { ProblemList } from './problems.js'
+import { checkNesting, type SortedRows, type TableSpan } from './goodbye.js'
+import { readChild, readGrowing, type ArchiveLayout } from './layout.js'
+import type { ProblemList } from './problems.js'
 import { TimeSlice } from './time-slice.js'
 
 const KiB = 1024
@@ -24,6 +25,8 @@ const JOIN = 16 * KiB
 const HEAD = KiB
 /** Behind an unreadable child the next try is made this far away: no chunk is smaller. */
 const PROBE_STEP = 64 * KiB
+/** Pieces of the stream that are loaded while another one is waited for. */
+const TOLD_AHEAD = 4
 /** Work between two looks at the clock, in entries, and between two turns of the event loop. */
 const CLOCK_STEP = 256
 const SLICE_MS = 2
@@ -33,21 +36,8 @@ const SLICE_MS = 2
  * belong to. Damage of the table throws; damage of an entry costs that entry (`table.problems`).
  */
 export async function openDirectory(layout: ArchiveLayout, end: number, expectEntry?: number): Promise<DirTable> {
-  const { meta } = layout
-  const span = await readTail(layout, end)
-  if (expectEntry !== undefined && span.entryOfs !== expectEntry) {
-    throw damage(meta.name, end, 'GOODBYE tail', 'the table belongs to another directory', expectEntry, span.entryOfs)
-  }
-  const self = createRecord()
-  await readHead(meta, span.entryOfs, end, self)
-  if (self.kind !== KIND_DIR) throw damage(meta.name, span.entryOfs, ITEM_ENTRY, 'not a directory')
-  if (self.itemEnd > span.start) throw damage(meta.name, span.entryOfs, ITEM_ENTRY, 'its attributes reach into its table')
-  self.fileOfs = -1
-  self.end = end
-  const problems = new ProblemList()
   const slice = new TimeSlice(SLICE_MS)
-  const rows = await readRows(layout, span, self.itemEnd, problems, slice)
-  return new DirReader(layout, span, self, rows, problems, slice).read()
+  return new DirReader(layout, await readDirHead(layout, end, expectEntry, slice), slice).read()
 }
 
 /** Names of hostile length are cut to this in reports. */
@@ -69,9 +59,13 @@ class DirReader {
   readonly #linkOwn: number[] = []
   readonly #linkTarget: number[] = []
   #unreadable = 0
+  /** Pieces the stream was told of and that are still to be read, how many children and how many bytes those cover. */
+  readonly #told: number[] = []
+  #toldCount = 0
+  #toldUntil = 0
   readonly #slice: TimeSlice
 
-  constructor(layout: ArchiveLayout, span: TableSpan, self: EntryRecord, rows: SortedRows, problems: ProblemList, slice: TimeSlice) {
+  constructor(layout: ArchiveLayout, { span, self, rows, problems }: DirHead, slice: TimeSlice) {
     this.#layout = layout
     this.#meta = layout.meta
     this.#span = span
@@ -96,6 +90,7 @@ class DirReader {
     while (i < count) {
       const start = fileOfs[i]!
       const until = this.#windowEnd(i, windowSize)
+      this.#tellAhead(start)
       let bytes = this.#meta.peek(start, until - start)
       const peeked = bytes !== undefined
       if (bytes === undefined) {
@@ -114,6 +109,19 @@ class DirReader {
         }
       }
       i = await this.#takeWindow(i, bytes, start, peeked)
+    }
+  }
+
+  /** Tells the stream what will be read next, so that chunks are loaded side by side, also those with one head each. */
+  #tellAhead(start: number): void {
+    const { count, fileOfs } = this.#rows
+    const told = this.#told
+    while (told.length > 0 && told[0]! <= start) told.shift()
+    for (; told.length < TOLD_AHEAD && this.#toldCount < count; this.#toldCount++) {
+      const place = fileOfs[this.#toldCount]!
+      if (place < this.#toldUntil) continue
+      told.push(place)
+      this.#toldUntil = this.#meta.expect?.(place) ?? Infinity
     }
   }
 

@@ -8,6 +8,8 @@ export interface WalkOptions {
   readonly signal?: AbortSignal
   /** Longest work without giving the event loop a turn, in milliseconds. */
   readonly sliceMs?: number
+  /** Asked before each piece is read, with the bytes the stream has to decode for it, about. */
+  readonly pace?: (bytes: number) => Promise<void> | undefined
 }
 
 /**
@@ -19,6 +21,8 @@ export type VisitItem = (item: number, pos: number, size: number, view: DataView
 const KiB = 1024
 const MIN_WINDOW = 4 * KiB
 const MAX_WINDOW = 1024 * KiB
+/** A piece of the stream that is decoded as a whole, on average. */
+const CHUNK = 4096 * KiB
 const SLICE_MS = 1
 /** Items between two looks at the clock. */
 const CLOCK_STEP = 512
@@ -47,6 +51,8 @@ export async function walkItems(archive: PxarArchive, visit: VisitItem, options:
       // Items one behind the other: larger and larger pieces. After a leap over content: a small one.
       windowSize = pos - have <= MIN_WINDOW ? Math.min(MAX_WINDOW, windowSize * 2) : MIN_WINDOW
       const length = Math.min(windowSize, meta.size - pos)
+      const wait = options.pace?.(Math.min(pos + length - have, CHUNK))
+      if (wait !== undefined) await wait
       const bytes = meta.peek(pos, length)
       peeked = bytes !== undefined
       view = viewOf(bytes ?? (await meta.read(pos, length)))

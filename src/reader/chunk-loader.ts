@@ -188,7 +188,8 @@ export class ChunkLoader {
     }
     load.memory = memory
     load.work = {
-      digest: ref.digest,
+      // A view of an index would take the whole index along to the thread.
+      digest: Uint8Array.from(ref.digest),
       offset: memory.offset,
       length: ref.length,
       encrypted: ref.encrypted,

@@ -137,6 +137,13 @@ export class ChunkStream implements ReadAt {
     if (this.#sequential.note(offset, length)) this.#loadAhead(this.#chunkAt(offset + length - 1))
   }
 
+  expect(offset: number): number {
+    if (offset < 0 || offset >= this.size) return this.size
+    const i = this.#index.chunkAt(offset)
+    if (!this.#isZero(i) && !this.#isPending(i)) this.#loader.prefetch(this.#ref(i))
+    return this.#index.endOf(i)
+  }
+
   identify(offset: number, length: number): string | undefined {
     if (length === 0) return ''
     if (offset + length > this.size) return undefined

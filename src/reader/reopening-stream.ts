@@ -39,6 +39,10 @@ export class ReopeningStream implements ReadAt {
     this.#opened()?.noteRead(offset, length)
   }
 
+  expect(offset: number): number {
+    return this.#opened()?.expect(offset) ?? this.size
+  }
+
   identify(offset: number, length: number): string | undefined {
     return this.#opened()?.identify(offset, length)
   }

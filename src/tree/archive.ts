@@ -17,6 +17,7 @@ import type { PxarArchive } from '../pxar-decode/archive.js'
 import { findPath } from '../pxar-decode/find-path.js'
 import type { Xattr } from '../pxar-decode/attributes.js'
 import { hasAttributes } from '../pxar-decode/has-attributes.js'
+import { Allowance } from './allowance.js'
 import { DirAhead } from './dir-ahead.js'
 import { ArchiveFiles } from './archive-files.js'
 import type { Directory, DirTables } from './dir-tables.js'
@@ -24,6 +25,7 @@ import { emitDots } from './dots.js'
 import { countBlocks, MIN_SPARSE } from './extents.js'
 import type { LinkCounter } from './link-counter.js'
 import type { SnapshotGuard } from './snapshot-hold.js'
+import { RowTables } from './row-tables.js'
 import { isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
 import {
   emptyAttr,
@@ -41,6 +43,15 @@ import {
 /** Contents and parents remembered for one archive; both can be found again. */
 const CONTENTS = 4096
 const PARENTS = 65_536
+
+/** Directories somebody may be reading through. */
+const LISTED = 16
+
+/** The way to the next directory leads through contents that nobody may ask for. */
+const CLASSIC_AHEAD = { ahead: 4, evidence: 3 }
+
+/** What one question for extended attributes pays for, in bytes decoded, where a pass over all contents may spare the others. */
+const QUESTION_WORTH = 64 * 1024
 
 /** Entries looked through in one go, about a millisecond. */
 const SLICE = 16_384
@@ -72,11 +83,15 @@ export class ArchiveNodes {
   readonly #tables: DirTables
   readonly #report: ProblemReport
   readonly #reported = new Set<number>()
-  readonly #ahead = new DirAhead(async (end) => this.#table(end))
+  readonly #ahead: DirAhead
   readonly #contents = new LRUCache<number, Content>({ max: CONTENTS })
+  readonly #rows: RowTables
+  /** Directories listed last, the latest first. */
+  #listed: readonly number[] = []
   readonly #parents = new LRUCache<number, Parent>({ max: PARENTS })
   readonly #record: EntryRecord = createRecord()
   readonly #closed = new AbortController()
+  readonly #questions = new Allowance()
   #plain: boolean | undefined
 
   constructor(
@@ -93,6 +108,8 @@ export class ArchiveNodes {
     this.links = links
     this.#tables = tables
     this.#report = report
+    this.#ahead = new DirAhead(async (end) => this.#table(end), pxar.split ? {} : CLASSIC_AHEAD)
+    this.#rows = new RowTables(pxar, (dirEnd) => this.#parents.get(dirEnd)?.entryOfs)
   }
 
   /** Attributes of the archive's root directory under the id the tree gives it. */
@@ -108,11 +125,9 @@ export class ArchiveNodes {
   }
 
   lookup(dirEnd: number, name: Uint8Array): MaybePromise<Entry | undefined> {
-    const table = this.#table(dirEnd)
+    const table = this.#tables.known(this.number, dirEnd)
     const wait = this.links.wait()
-    if (table instanceof Promise || wait !== undefined) {
-      return this.#lookupLater(table, wait, dirEnd, name)
-    }
+    if (table === undefined || wait !== undefined) return this.#lookupLater(dirEnd, name, wait)
     return this.#find(table, dirEnd, name)
   }
 
@@ -130,8 +145,12 @@ export class ArchiveNodes {
     return this.#tables.peek(this.number, dirEnd) === undefined ? undefined : this.#files(dirEnd)
   }
 
-  /** The files of the directory that the file at `fileOfs` is in. */
+  /**
+   * The files of the directory that the file at `fileOfs` is in. In a classic archive only if that directory was
+   * listed: to find another would mean to read the contents of all those around it.
+   */
   async filesBeside(fileOfs: number): Promise<DirFiles | undefined> {
+    if (!this.pxar.split) return this.#filesListedWith(fileOfs)
     let end = this.pxar.rootEnd
     for (;;) {
       const { table } = await this.#table(end)
@@ -142,6 +161,11 @@ export class ArchiveNodes {
       if (!(fileOfs < child && child < end)) return undefined
       end = child
     }
+  }
+
+  #filesListedWith(fileOfs: number): DirFiles | undefined {
+    const id = { hi: nodeHi(this.number, false, fileOfs), lo: nodeLo(fileOfs) }
+    return this.#listed.map((end) => this.#files(end)).find((files) => files.indexOf(id) >= 0)
   }
 
   getattr(id: NodeId): MaybePromise<Attr> {
@@ -199,25 +223,27 @@ export class ArchiveNodes {
   }
 
   /**
-   * True once it is known that nothing in the archive has extended attributes. The first call begins to find out; in a
-   * classic archive that would mean to read all of it.
+   * True once it is known that nothing in the archive has extended attributes. The first call begins to find out. In a
+   * classic archive, whose contents have to be read for that, this goes on as far as it has been asked for.
    */
   get isPlain(): boolean {
-    if (this.#plain === undefined && this.pxar.split) {
+    if (this.#plain === undefined) {
       this.#plain = false
-      hasAttributes(this.pxar, { signal: this.#closed.signal }).then(
+      const pace = this.pxar.split ? {} : { pace: (bytes: number) => this.#questions.take(bytes) }
+      hasAttributes(this.pxar, { signal: this.#closed.signal, ...pace }).then(
         (found) => (this.#plain = !found),
         // Damage is told to whoever comes across it.
         () => undefined,
       )
     }
-    return this.#plain === true
+    if (!this.#plain) this.#questions.earn(QUESTION_WORTH)
+    return this.#plain
   }
 
   /** Makes ready for a walk from the root of the archive. */
   warm(): void {
     this.links.start()
-    this.#follow([this.pxar.rootEnd])
+    this.#ahead.listed([this.pxar.rootEnd])
   }
 
   close(): void {
@@ -255,13 +281,12 @@ export class ArchiveNodes {
     for (const problem of table.problems) this.#report(problem.error, this.#name, problem.name, file)
   }
 
-  async #lookupLater(
-    directory: Directory | Promise<Directory>,
-    wait: Promise<void> | undefined,
-    dirEnd: number,
-    name: Uint8Array,
-  ): Promise<Entry | undefined> {
-    const [found] = await Promise.all([directory, wait])
+  async #lookupLater(dirEnd: number, name: Uint8Array, wait: Promise<void> | undefined): Promise<Entry | undefined> {
+    if (!this.pxar.split && this.#tables.peek(this.number, dirEnd) === undefined) {
+      const [record] = await Promise.all([this.#rows.find(dirEnd, name), wait])
+      if (record !== undefined) return this.#entryOf(record, mayBeSparse(record) ? await this.#countBlocks(record) : undefined, dirEnd)
+    }
+    const [found] = await Promise.all([this.#table(dirEnd), wait])
     return this.#find(found, dirEnd, name)
   }
 
@@ -291,15 +316,19 @@ export class ArchiveNodes {
       if (table.unreadable > 0) throw lostEntries(table)
       return undefined
     }
-    const entry: Entry = { idHi: 0, idLo: 0, attr: emptyAttr(), entryTtl: FOREVER }
     table.entryAt(i, this.#record)
-    this.#fillEntry(this.#record, blocks.get(i), dirEnd, entry)
+    return this.#entryOf(this.#record, blocks.get(i), dirEnd)
+  }
+
+  #entryOf(record: EntryRecord, blocks: number | undefined, dirEnd: number): Entry {
+    const entry: Entry = { idHi: 0, idLo: 0, attr: emptyAttr(), entryTtl: FOREVER }
+    this.#fillEntry(record, blocks, dirEnd, entry)
     return entry
   }
 
   #emit(directory: Directory, dirEnd: number, self: NodeId, parent: NodeId, cookie: number, sink: DirSink): void {
     const { table, blocks } = directory
-    if (cookie === 0) this.#ahead.entered(dirEnd)
+    if (cookie === 0) this.#entered(dirEnd)
     const entry: Entry = { idHi: 0, idLo: 0, attr: emptyAttr(), entryTtl: FOREVER }
     if (cookie < 2 && !emitDots(self, parent, cookie, entry, sink)) return
     const record = this.#record
@@ -311,16 +340,16 @@ export class ArchiveNodes {
     // What was read has been listed; an end without an error would say that this was all.
     if (table.unreadable > 0 && cookie >= table.count + 2) throw lostEntries(table)
     // The kernel asks once more, behind the last record, before it believes that this was all.
-    if (cookie < table.count + 2) this.#follow(directory.children)
+    if (cookie < table.count + 2) this.#ahead.listed(directory.children)
+  }
+
+  #entered(dirEnd: number): void {
+    this.#ahead.entered(dirEnd)
+    if (!this.pxar.split) this.#listed = [dirEnd, ...this.#listed.filter((end) => end !== dirEnd)].slice(0, LISTED)
   }
 
   #files(dirEnd: number): DirFiles {
     return new ArchiveFiles(this.pxar, this.number, dirEnd, () => this.#tables.peek(this.number, dirEnd)?.table)
-  }
-
-  /** In a classic archive the way to the next directory leads through contents nobody asked for. */
-  #follow(children: readonly number[]): void {
-    if (this.pxar.split) this.#ahead.listed(children)
   }
 
   #fillEntry(record: EntryRecord, blocks: number | undefined, dirEnd: number, entry: Entry): void {

@@ -1,8 +1,14 @@
-/** Directories decoded ahead of a walk that nobody has entered yet. */
-const AHEAD = 8
-
 /** Directories remembered as next; a walk of a wider tree starts anew there. */
 const QUEUE = 16_384
+
+export interface DirAheadOptions {
+  /** Directories decoded ahead of a walk that nobody has entered yet. */
+  readonly ahead: number
+  /** Directories that must have been entered in their order before anything is decoded ahead. */
+  readonly evidence: number
+}
+
+const DEFAULT_OPTIONS: DirAheadOptions = { ahead: 8, evidence: 0 }
 
 /**
  * Decodes directories before they are entered: who lists a directory usually goes on to those in
@@ -11,14 +17,18 @@ const QUEUE = 16_384
  */
 export class DirAhead {
   readonly #decode: (end: number) => Promise<unknown>
+  readonly #options: DirAheadOptions
   /** Directories to come, the next one last. */
   readonly #queue: number[] = []
   /** Decoded, not entered. */
   readonly #ready = new Set<number>()
+  /** Directories entered one after the other in their order. */
+  #followed = 0
   #running = false
 
-  constructor(decode: (end: number) => Promise<unknown>) {
+  constructor(decode: (end: number) => Promise<unknown>, options: Partial<DirAheadOptions> = {}) {
     this.#decode = decode
+    this.#options = { ...DEFAULT_OPTIONS, ...options }
   }
 
   /** A directory was listed to its end; `children` are the directories in it, in order. */
@@ -30,15 +40,34 @@ export class DirAhead {
 
   /** Somebody entered a directory. */
   entered(end: number): void {
-    if (this.#ready.delete(end)) this.#schedule()
+    if (this.#follows(end)) this.#followed++
+    else this.#forget()
+    this.#schedule()
   }
 
   stop(): void {
     this.#queue.length = 0
   }
 
+  /** Is it one of those to come? What was to come before it was left out. */
+  #follows(end: number): boolean {
+    if (this.#ready.delete(end)) return true
+    const at = this.#queue.lastIndexOf(end)
+    if (at < 0) return false
+    this.#queue.length = at
+    return true
+  }
+
+  /** A walk begins elsewhere. */
+  #forget(): void {
+    this.#queue.length = 0
+    this.#ready.clear()
+    this.#followed = 0
+  }
+
   #schedule(): void {
-    if (this.#running || this.#queue.length === 0 || this.#ready.size >= AHEAD) return
+    const { ahead, evidence } = this.#options
+    if (this.#running || this.#queue.length === 0 || this.#ready.size >= ahead || this.#followed < evidence) return
     this.#running = true
     setImmediate(() => void this.#next())
   }

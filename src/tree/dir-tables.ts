@@ -36,9 +36,9 @@ export class DirTables {
   }
 
   get(archive: number, end: number, decode: () => Promise<Directory>): Directory | Promise<Directory> {
-    const key = `${archive}:${end}`
-    const known = this.#large?.key === key ? this.#useLarge() : this.#tables.get(key)
+    const known = this.known(archive, end)
     if (known !== undefined) return known
+    const key = `${archive}:${end}`
     const running = this.#decoding.get(key)
     if (running !== undefined) return running
     const started = decode().then(
@@ -56,7 +56,13 @@ export class DirTables {
     return started
   }
 
-  /** The directory if it is decoded; not counted as used. */
+  /** The directory if it is decoded. */
+  known(archive: number, end: number): Directory | undefined {
+    const key = `${archive}:${end}`
+    return this.#large?.key === key ? this.#useLarge() : this.#tables.get(key)
+  }
+
+  /** The same, not counted as used. */
   peek(archive: number, end: number): Directory | undefined {
     const key = `${archive}:${end}`
     return this.#large?.key === key ? this.#large.directory : this.#tables.peek(key)

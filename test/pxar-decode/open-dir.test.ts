@@ -453,3 +453,27 @@ describe('reads', () => {
     }
   })
 })
+
+it('the stream is told a few pieces ahead what will be read, each piece once', async () => {
+  const children = Array.from({ length: 30 }, (_, i) => file(`f${String(i).padStart(2, '0')}`, Buffer.alloc(50_000)))
+  const { meta, places } = encodeArchive(dir('', children))
+  const PIECE = 120_000
+  const events: string[] = []
+  class Telling extends MemoryStream {
+    expect(offset: number): number {
+      events.push(`tell ${Math.floor(offset / PIECE)}`)
+      return (Math.floor(offset / PIECE) + 1) * PIECE
+    }
+  }
+  const stream = new Telling(meta, { peeks: false, onRead: (offset) => events.push(`read ${Math.floor(offset / PIECE)}`) })
+  const archive = await PxarArchive.open({ meta: stream })
+  events.length = 0
+  expect((await archive.openDir(archive.rootEnd)).count).toBe(30)
+  const pieces = [...new Set([...places.values()].map((place) => Math.floor(place / PIECE)))]
+  expect(events.filter((event) => event.startsWith('tell'))).toEqual(pieces.map((piece) => `tell ${piece}`))
+  const at = (event: string): number => events.indexOf(event)
+  for (const piece of pieces.slice(4)) {
+    expect(at(`tell ${piece}`)).toBeLessThan(at(`read ${piece - 1}`))
+    expect(at(`tell ${piece}`)).toBeGreaterThan(at(`tell ${piece - 4}`))
+  }
+})

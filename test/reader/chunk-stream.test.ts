@@ -3,9 +3,10 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { ChunkUnavailableError, IntegrityError, TruncatedError } from '#src/errors/errors.js'
 import type { ChunkStream } from '#src/reader/chunk-stream.js'
+import type { DecodeWork } from '#src/workers/decode-pool.js'
 import { ChunkRig, noise } from '../support/chunk-rig.js'
 import { digestOf } from '../support/datastore-writer.js'
 
@@ -201,3 +202,28 @@ test('after the pool is closed a read fails by name', async () => {
 })
 
 test('clean up', () => rmSync(folder, { recursive: true }))
+
+test('what is expected is loaded before it is read, and told where it ends', async () => {
+  rig = new ChunkRig()
+  const stream = rig.dynamic(PIECES)
+  expect(stream.expect(10)).toBe(70_000)
+  expect(stream.expect(70_001)).toBe(200_001)
+  expect(stream.expect(WHOLE.length)).toBe(WHOLE.length)
+  expect(stream.expect(-1)).toBe(WHOLE.length)
+  await vi.waitFor(() => expect(stream.peek(70_001, 100)).toBeDefined())
+  expect(stream.peek(0, 100)).toBeDefined()
+  expect(stream.peek(WHOLE.length - 4096, 4096)).toBeUndefined()
+})
+
+test('a decode thread is handed the digest alone, not the index it is in', async () => {
+  rig = new ChunkRig()
+  const submitted: DecodeWork[] = []
+  const submit = rig.pool.submit.bind(rig.pool)
+  vi.spyOn(rig.pool, 'submit').mockImplementation((work) => {
+    submitted.push(work)
+    submit(work)
+  })
+  await rig.dynamic(PIECES).read(0, WHOLE.length)
+  expect(submitted.map(({ digest }) => digest.buffer.byteLength)).toEqual(submitted.map(() => 32))
+  expect(submitted.length).toBeGreaterThan(3)
+})

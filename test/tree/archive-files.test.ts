@@ -4,8 +4,8 @@ import { countLinks } from '#src/pxar-decode/link-counts.js'
 import type { ReadAt } from '#src/bytes/read-at.js'
 import type { ArchiveNodes } from '#src/tree/archive.js'
 import { ArchiveSet } from '#src/tree/archive-set.js'
-import { nodeHi, nodeLo, offsetOf } from '#src/tree/node-id.js'
-import { FILE_RUN_FIELDS, ROOT, type DirFiles, type FileRun, type NodeId } from '#src/tree/tree.js'
+import { isDirectory, nodeHi, nodeLo, offsetOf } from '#src/tree/node-id.js'
+import { FILE_RUN_FIELDS, ROOT, type DirFiles, type DirSink, type FileRun, type NodeId } from '#src/tree/tree.js'
 import { MemoryStream } from '../support/memory-stream.js'
 import { dir, encodeArchive, file, hardlink, symlink, type SourceDir, type SourceNode } from '../support/pxar-encoder.js'
 
@@ -41,6 +41,18 @@ async function runAll(files: DirFiles, from = 0): Promise<{ ids: number[]; conte
   }
 }
 
+/** Lists every directory. */
+async function listAll(nodes: ArchiveNodes): Promise<void> {
+  const ends = [nodes.pxar.rootEnd]
+  for (const end of ends) {
+    const add: DirSink['add'] = (_name, _start, _end, _cookie, { idHi, idLo }) => {
+      if (idLo !== 0 && isDirectory(idHi)) ends.push(offsetOf({ hi: idHi, lo: idLo }))
+      return true
+    }
+    await nodes.list(end, ROOT, ROOT, 0, { add })
+  }
+}
+
 const own = file('a', 'first')
 const deep = file('x', 'deep')
 const below = dir('b', [hardlink('again', own, 'a'), deep, dir('c', [file('y', 'deeper')]), file('z', 'behind')])
@@ -51,6 +63,7 @@ for (const split of [true, false]) {
   const kind = split ? 'split' : 'classic'
   test(`the files of a directory come in the order of the archive, without other names and kinds (${kind})`, async () => {
     const { nodes, idOf } = await open(TREE, split)
+    if (!split) await listAll(nodes)
     const files = (await nodes.filesBeside(offsetOf(idOf(last))))!
     expect(await runAll(files)).toEqual({ ids: [own, last].map((node) => offsetOf(idOf(node))), contents: ['first', 'last'] })
     expect([own, last, deep].map((node) => files.indexOf(idOf(node)))).toEqual([0, 4, -1])
@@ -60,6 +73,15 @@ for (const split of [true, false]) {
     expect((await runAll(inner, inner.indexOf(idOf(deep)) + 1)).contents).toEqual(['behind'])
   })
 }
+
+test('in a classic archive no directory is decoded to find what is beside a file, those that were listed are known', async () => {
+  const { nodes, idOf } = await open(TREE, false)
+  const root = nodes.pxar.rootEnd
+  expect(await nodes.filesBeside(offsetOf(idOf(last)))).toBeUndefined()
+  await nodes.list(root, ROOT, ROOT, 0, { add: () => true })
+  expect((await runAll((await nodes.filesBeside(offsetOf(idOf(last))))!)).contents).toEqual(['first', 'last'])
+  expect(await nodes.filesBeside(offsetOf(idOf(deep)))).toBeUndefined()
+})
 
 test('an offset where no file starts is in no directory', async () => {
   const { nodes, idOf } = await open(TREE, true)
