@@ -23,9 +23,10 @@ const mayImport = {
   'fuse-native': ['bytes', 'errors', 'tree'],
   browse: ['bytes', 'errors', 'source', 'tree'],
   check: ['bytes', 'errors', 'index', 'source', 'browse'],
+  doctor: ['bytes', 'errors', 'source', 'browse'],
   app: ['bytes', 'errors', 'posix', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'tree', 'volumes'],
 }
-const folders = ['app', 'bytes', 'errors', 'posix', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'volumes', 'tree', 'browse', 'check', 'fuse', 'fuse-native', 'daemon', 'cli']
+const folders = ['app', 'bytes', 'errors', 'posix', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'volumes', 'tree', 'browse', 'check', 'doctor', 'fuse', 'fuse-native', 'daemon', 'cli']
 
 function importRule([folder, allowed]) {
   const forbidden = folders.filter((other) => other !== folder && !allowed.includes(other) && !folder.startsWith(`${other}/`))

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { UsageError } from '../errors/errors.js'
 import type { CommandOption } from './reference/describe-command.js'
 import { bytesToArg } from './raw-args.js'
+import { nearestWord } from './suggest.js'
 
 const PREFIX = 'PBSFS_'
 
@@ -41,6 +42,19 @@ export function variableOf(option: string): string {
 /** Whether the environment may change what a command line means. */
 export function hasVariables(env: NodeJS.ProcessEnv): boolean {
   return Object.keys(env).some((name) => name.startsWith(PREFIX))
+}
+
+/** The variables of options. */
+export function variablesOf(options: readonly CommandOption[]): Set<string> {
+  return new Set(options.map(({ name }) => variableOf(name)))
+}
+
+/** Variables PBSFS_* that mean nothing, each with the known one that it is nearest to. */
+export function unknownVariables(env: NodeJS.ProcessEnv, known: ReadonlySet<string>): { name: string; nearest: string | undefined }[] {
+  const secret = OTHER_VARIABLES.flatMap(({ names }) => names).filter((name) => name.startsWith(PREFIX))
+  const all = [...known, ...secret.flatMap((name) => [name, ...['_FD', '_FILE', '_CMD'].map((form) => name + form)])]
+  const strange = Object.keys(env).filter((name) => name.startsWith(PREFIX) && !all.includes(name))
+  return strange.sort().map((name) => ({ name, nearest: nearestWord(name, all) }))
 }
 
 /** Values of options, by their names, each with the variable it was read from. */

@@ -22,6 +22,7 @@ const LINES: Readonly<Record<string, readonly string[]>> = {
   log: ['log', `${archive('latest')}:etc/hosts`],
   ls: ['ls', archive('latest'), 'etc'],
   stat: ['stat', archive('latest'), 'etc/hosts'],
+  doctor: ['doctor', exampleStore, '--keyfile', 'KEY'],
   status: ['status'],
   version: ['version'],
 }

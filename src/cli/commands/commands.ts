@@ -3,6 +3,7 @@ import type { Choose } from '../context.js'
 import { catCommand } from './cat.js'
 import { checkCommand } from './check.js'
 import { diffCommand } from './diff.js'
+import { doctorCommand } from './doctor.js'
 import { findCommand } from './find.js'
 import { keyCommand } from './key.js'
 import { listCommand } from './list.js'
@@ -19,7 +20,7 @@ import { versionCommand } from './version.js'
 /** Every command; a definition only names arguments, the work is imported when it is chosen. */
 export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [
   mountCommand, umountCommand, statusCommand, listCommand, lsCommand, statCommand, catCommand, findCommand, logCommand, diffCommand, checkCommand,
-  mapCommand, unmapCommand, keyCommand, versionCommand,
+  mapCommand, unmapCommand, keyCommand, doctorCommand, versionCommand,
 ] // prettier-ignore
 
 /** Names and aliases of all commands. */
