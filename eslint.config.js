@@ -20,20 +20,23 @@ const mayImport = {
   reader: ['bytes', 'errors', 'blob', 'index', 'source', 'cache', 'workers'],
   tree: ['bytes', 'errors', 'blob', 'index', 'pxar-decode', 'source', 'volumes'],
   fuse: ['bytes', 'errors', 'posix', 'tree', 'fuse/protocol'],
+  'nbd/protocol': ['bytes', 'errors'],
+  nbd: ['bytes', 'errors', 'posix', 'nbd/protocol'],
   'fuse-native': ['bytes', 'errors', 'tree'],
   browse: ['bytes', 'errors', 'source', 'tree'],
   check: ['bytes', 'errors', 'index', 'source', 'browse'],
   doctor: ['bytes', 'errors', 'source', 'browse'],
   app: ['bytes', 'errors', 'posix', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'tree', 'volumes'],
 }
-const folders = ['app', 'bytes', 'errors', 'posix', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'volumes', 'tree', 'browse', 'check', 'doctor', 'fuse', 'fuse-native', 'daemon', 'cli']
+const folders = ['app', 'bytes', 'errors', 'posix', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'volumes', 'tree', 'browse', 'check', 'doctor', 'fuse', 'fuse-native', 'nbd', 'daemon', 'cli']
 
 function importRule([folder, allowed]) {
   const forbidden = folders.filter((other) => other !== folder && !allowed.includes(other) && !folder.startsWith(`${other}/`))
-  if (folder === 'fuse/protocol') forbidden.push('fuse')
+  const [parent, below] = folder.split('/')
+  if (below !== undefined) forbidden.push(parent)
   return {
     files: [`src/${folder}/**/*.ts`],
-    ...(folder === 'fuse' ? { ignores: ['src/fuse/protocol/**'] } : {}),
+    ...(`${folder}/protocol` in mayImport ? { ignores: [`src/${folder}/protocol/**`] } : {}),
     rules: {
       'no-restricted-imports': [
         'error',

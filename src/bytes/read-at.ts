@@ -69,12 +69,25 @@ export interface ReadAt {
   salvage?(offset: number, length: number): Promise<Salvaged>
 
   /**
+   * As `read`, without a copy where that can be: the bytes where they lie, kept there until they are given back.
+   * Give them back soon: what is lent takes room from what others need.
+   */
+  lend?(offset: number, length: number): LentBytes | Promise<LentBytes>
+
+  /**
    * Sends `[offset, offset+length)` (inside the stream) straight to a file descriptor, behind
    * `reply.header`, in one write; whichever thread completes the data does the writing.
    * Returns at once. Exactly one of `reply.done`, `reply.send` and `reply.fail` is called, once,
    * later or before it returns; before the latter two nothing was written.
    */
   deliver?(offset: number, length: number, reply: DirectReply): void
+}
+
+/** Bytes of a range, one piece behind the other. */
+export interface LentBytes {
+  readonly pieces: readonly Uint8Array[]
+  /** Nobody looks at the pieces any more; called once. */
+  readonly release: () => void
 }
 
 /** What could be read of a range, and what could not. */

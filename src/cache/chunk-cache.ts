@@ -27,6 +27,7 @@ export class ChunkCache {
   readonly #extents: ExtentAllocator
   readonly #chunks: LRUCache<string, Resident>
   #evictions = 0
+  #pinnedBytes = 0
 
   constructor(sizeBytes: number) {
     this.#extents = new ExtentAllocator(sizeBytes)
@@ -82,16 +83,22 @@ export class ChunkCache {
   pin(key: string): () => void {
     const chunk = this.#chunks.get(key)
     if (chunk === undefined) throw new Error('pin of a chunk that is not cached')
-    chunk.pins++
+    if (chunk.pins++ === 0) this.#pinnedBytes += chunk.length
     return () => {
-      chunk.pins--
-      if (chunk.pins === 0 && !chunk.cached) this.#extents.release(chunk.offset, chunk.length)
+      if (--chunk.pins > 0) return
+      this.#pinnedBytes -= chunk.length
+      if (!chunk.cached) this.#extents.release(chunk.offset, chunk.length)
     }
   }
 
   /** Lets go of a chunk before its time, as after a pass that will not come back. */
   drop(key: string): void {
     this.#chunks.delete(key)
+  }
+
+  /** Bytes of chunks that are pinned. */
+  get pinnedBytes(): number {
+    return this.#pinnedBytes
   }
 
   stats(): { sizeBytes: number; usedBytes: number; chunks: number; evictions: number } {

@@ -7,6 +7,7 @@ import { escapeName, escapeText } from '../bytes/names.js'
 import { DEFAULT_CACHE_BYTES, DEFAULT_DECODERS, MAX_DECODERS } from '../daemon/mount-config.js'
 import { currentFolder, joinBytes } from '../daemon/mountpoint.js'
 import type { ErrorFields } from '../errors/errors.js'
+import type { Log } from '../errors/log.js'
 import { decodeSecrets } from '../keys/secrets.js'
 import { resolveSource, type ResolvedSource } from '../source/resolve-source.js'
 import { parseSource } from '../source/source-string.js'
@@ -41,12 +42,16 @@ export async function findStoreSource(args: StoreArguments, { env }: CommandCont
   })
 }
 
-/** Opens SOURCE, or what `widen` makes of it, lets `use` work with it and closes it, whatever happens. */
+/**
+ * Opens SOURCE, or what `widen` makes of it, lets `use` work with it and closes it, whatever happens. What is wrong goes
+ * to stderr, or to `log`.
+ */
 export async function withSource<T>(
   args: StoreArguments,
   context: CommandContext,
   use: (source: OpenSource) => Promise<T>,
   widen: (source: ResolvedSource) => ResolvedSource = (source) => source,
+  log?: Log,
 ): Promise<T> {
   const source = widen(await findStoreSource(args, context))
   const { output } = context
@@ -65,7 +70,7 @@ export async function withSource<T>(
     damaged: args.damage.damaged,
     fallbacks: await resolveFallbacks(args.damage.fallbacks.map(argToBytes), { cwd: currentFolder() }),
     locks: args.lock === undefined ? {} : { mode: args.lock },
-    log: { debug: silent, info: silent, warn: tell, error: tell },
+    log: log ?? { debug: silent, info: silent, warn: tell, error: tell },
     problems,
     renderStatus: () => Promise.resolve(''),
   })

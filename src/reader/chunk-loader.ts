@@ -92,6 +92,11 @@ export class ChunkLoader {
     }
   }
 
+  /** Whether a chunk may stay pinned for as long as somebody else likes: half of the cache stays free for loads. */
+  get canLend(): boolean {
+    return this.#cache.pinnedBytes < this.#cache.memory.byteLength / 2
+  }
+
   /** Who has pinned chunks and waits for another one must be known here, until it waits no more. */
   addHolder(holder: ChunkHolder): void {
     this.#holders.add(holder)

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { DirectReply, LostRange, ReadAt, Salvaged, SharedRange, StreamChunks } from '../bytes/read-at.js'
+import type { DirectReply, LentBytes, LostRange, ReadAt, Salvaged, SharedRange, StreamChunks } from '../bytes/read-at.js'
 import { replaceFields, TruncatedError } from '../errors/errors.js'
 import { isDamage } from '../errors/is-damage.js'
 import type { ChunkMemory } from '../cache/chunk-cache.js'
@@ -8,6 +8,7 @@ import { ZeroChunks } from '../index/zero-chunks.js'
 import { mapZeros, type ZeroMap } from '../index/zero-map.js'
 import type { ChunkLoader, ChunkRef } from './chunk-loader.js'
 import { Delivery, type DeliveryPart } from './delivery.js'
+import { Loan } from './loan.js'
 import { SequentialDetector } from './sequential.js'
 import { zeroView } from './zeros.js'
 
@@ -123,6 +124,15 @@ export class ChunkStream implements ReadAt {
     return { bytes, lost }
   }
 
+  lend(offset: number, length: number): LentBytes | Promise<LentBytes> {
+    this.#check(offset, length)
+    const wait = this.#pendingIn(offset, length)
+    if (wait !== undefined) return wait.then(() => this.lend(offset, length))
+    const lent = new Loan(this.name, this.#loader, this.#partsOf(offset, length)).start()
+    if (length > 0) this.noteRead(offset, length)
+    return lent
+  }
+
   share(offset: number, length: number): SharedRange | undefined {
     if (length === 0 || offset + length > this.size) return undefined
     const i = this.#chunkAt(offset)
@@ -215,22 +225,31 @@ export class ChunkStream implements ReadAt {
   }
 
   #deliver(fd: number, offset: number, length: number, reply: DirectReply): void {
-    const parts: DeliveryPart[] = []
-    const first = this.#chunkAt(offset)
-    const last = length === 0 ? first - 1 : this.#chunkAt(offset + length - 1)
-    const wait = length === 0 ? undefined : this.#index.pending?.(first, last)
+    const wait = this.#pendingIn(offset, length)
     if (wait !== undefined) {
       wait.then(() => this.#deliver(fd, offset, length, reply)).catch((error: unknown) => reply.fail(error))
       return
     }
+    new Delivery(this.name, fd, this.#loader, this.#partsOf(offset, length), reply).start()
+    if (length > 0) this.noteRead(offset, length)
+  }
+
+  /** What to wait for before the chunks of the range are known. */
+  #pendingIn(offset: number, length: number): Promise<void> | undefined {
+    return length === 0 ? undefined : this.#index.pending?.(this.#chunkAt(offset), this.#chunkAt(offset + length - 1))
+  }
+
+  #partsOf(offset: number, length: number): DeliveryPart[] {
+    const parts: DeliveryPart[] = []
+    const first = this.#chunkAt(offset)
+    const last = length === 0 ? first - 1 : this.#chunkAt(offset + length - 1)
     for (let i = first; i <= last; i++) {
       const start = this.#index.startOf(i)
       const from = Math.max(offset, start) - start
       const to = Math.min(offset + length, this.#index.endOf(i)) - start
       parts.push({ ref: this.#isZero(i) ? undefined : this.#ref(i), from, to, offset: start + from })
     }
-    new Delivery(this.name, fd, this.#loader, parts, reply).start()
-    if (length > 0) this.noteRead(offset, length)
+    return parts
   }
 
   #loadAhead(current: number): void {

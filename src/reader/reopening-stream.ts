@@ -1,4 +1,4 @@
-import type { DirectReply, ReadAt, Salvaged, SharedRange, StreamChunks } from '../bytes/read-at.js'
+import type { DirectReply, LentBytes, ReadAt, Salvaged, SharedRange, StreamChunks } from '../bytes/read-at.js'
 import type { ChunkStream } from './chunk-stream.js'
 
 /**
@@ -29,6 +29,11 @@ export class ReopeningStream implements ReadAt {
 
   async salvage(offset: number, length: number): Promise<Salvaged> {
     return (await this.#open()).salvage(offset, length)
+  }
+
+  lend(offset: number, length: number): LentBytes | Promise<LentBytes> {
+    const stream = this.#open()
+    return stream instanceof Promise ? stream.then((opened) => opened.lend(offset, length)) : stream.lend(offset, length)
   }
 
   share(offset: number, length: number): SharedRange | undefined {

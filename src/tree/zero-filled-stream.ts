@@ -1,4 +1,5 @@
-import type { DirectReply, LostRange, ReadAt, SharedRange, StreamChunks } from '../bytes/read-at.js'
+import { lendBytes, ownBytes } from '../bytes/lend-bytes.js'
+import type { DirectReply, LentBytes, LostRange, ReadAt, SharedRange, StreamChunks } from '../bytes/read-at.js'
 import { salvageBlocks } from '../bytes/salvage-blocks.js'
 import { isDamage } from '../errors/is-damage.js'
 
@@ -36,6 +37,19 @@ export class ZeroFilledStream implements ReadAt {
     } catch (error) {
       if (!isDamage(error)) throw error
       return this.#salvage(offset, length)
+    }
+  }
+
+  lend(offset: number, length: number): LentBytes | Promise<LentBytes> {
+    const instead = (error: unknown): Promise<LentBytes> => {
+      if (!isDamage(error)) throw error
+      return this.#salvage(offset, length).then(ownBytes)
+    }
+    try {
+      const lent = lendBytes(this.#stream, offset, length)
+      return lent instanceof Promise ? lent.catch(instead) : lent
+    } catch (error) {
+      return instead(error)
     }
   }
 

@@ -1,4 +1,5 @@
-import type { DirectReply, LostRange, ReadAt, Salvaged } from '../bytes/read-at.js'
+import { lendBytes, ownBytes } from '../bytes/lend-bytes.js'
+import type { DirectReply, LentBytes, LostRange, ReadAt, Salvaged } from '../bytes/read-at.js'
 import { TruncatedError } from '../errors/errors.js'
 import { salvageBlocks } from '../bytes/salvage-blocks.js'
 import type { Span } from './span.js'
@@ -77,6 +78,13 @@ export class ExtentStream implements ReadAt {
       done += part
     }
     return out
+  }
+
+  lend(offset: number, length: number): LentBytes | Promise<LentBytes> {
+    const i = this.#at(offset)
+    const stream = this.#extents[i]?.stream
+    if (stream !== undefined && offset + length <= this.#ends[i]!) return lendBytes(stream, this.#inside(i, offset), length)
+    return this.read(offset, length).then(ownBytes)
   }
 
   async salvage(offset: number, length: number): Promise<Salvaged> {

@@ -11,6 +11,7 @@ import { logCommand } from './log.js'
 import { lsCommand } from './ls.js'
 import { mapCommand } from './map.js'
 import { mountCommand } from './mount.js'
+import { nbdCommand } from './nbd.js'
 import { statCommand } from './stat.js'
 import { statusCommand } from './status.js'
 import { umountCommand } from './umount.js'
@@ -20,7 +21,7 @@ import { versionCommand } from './version.js'
 /** Every command; a definition only names arguments, the work is imported when it is chosen. */
 export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [
   mountCommand, umountCommand, statusCommand, listCommand, lsCommand, statCommand, catCommand, findCommand, logCommand, diffCommand, checkCommand,
-  mapCommand, unmapCommand, keyCommand, doctorCommand, versionCommand,
+  mapCommand, unmapCommand, nbdCommand, keyCommand, doctorCommand, versionCommand,
 ] // prettier-ignore
 
 /** Names and aliases of all commands. */

@@ -21,7 +21,11 @@ const VALUE_NAMES: Readonly<Record<string, string>> = {
   path: 'PATTERN',
   'payload-input': 'FILE',
   repository: 'STORE',
+  listen: 'HOST:PORT',
   size: 'SIZE',
+  socket: 'PATH',
+  'tls-certificates': 'FOLDER',
+  'tls-psk': 'FILE',
   type: 'LETTERS',
 }
 

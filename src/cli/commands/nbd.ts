@@ -1,0 +1,50 @@
+import type { Argv, CommandModule } from 'yargs'
+import type { Choose } from '../context.js'
+import { lastOf, listOf } from '../option-values.js'
+import { readStoreArguments, STORE_OPTIONS } from '../store-options.js'
+
+const options = {
+  socket: { type: 'string', requiresArg: true, describe: 'Listen on this unix socket, for this user alone (default: one in the runtime folder)' },
+  listen: { type: 'string', requiresArg: true, describe: 'Listen on HOST:PORT instead; beyond this host it needs TLS' },
+  tls: { type: 'boolean', describe: 'Serve nobody without TLS; needs one of the next two' },
+  'tls-certificates': { type: 'string', requiresArg: true, describe: 'Folder with server-cert.pem, server-key.pem and ca-cert.pem' },
+  'tls-psk': { type: 'string', requiresArg: true, describe: 'File with keys that clients know, NAME:HEX lines as psktool writes them' },
+  'tls-verify-peer': { type: 'boolean', describe: 'With --tls-certificates: clients need a certificate that ca-cert.pem has signed' },
+  'no-tls': { type: 'boolean', describe: 'Serve other hosts without TLS all the same: whoever reaches the port reads the disks' },
+  log: { type: 'string', requiresArg: true, describe: 'Append the log to this file' },
+  'log-level': { choices: ['debug', 'info', 'warn', 'error'], requiresArg: true, describe: 'Least that is logged (default info)' },
+  verbose: { alias: 'v', type: 'boolean', describe: 'Same as --log-level debug' },
+} as const
+
+export function nbdCommand(choose: Choose): CommandModule {
+  return {
+    command: 'nbd <sources..>',
+    describe: 'Serve disk images to NBD clients, like qemu-img',
+    builder: (yargs: Argv) =>
+      yargs
+        .usage('pbsfs nbd SOURCE... [options]')
+        .positional('sources', { type: 'string', array: true, describe: 'PATH::SELECTOR of an image, a partition, a snapshot, a group or more' })
+        .options(options)
+        .options(STORE_OPTIONS)
+        .example('pbsfs nbd /mnt/datastore/main::vm/100/latest', 'All disks of a machine; prints how clients name them')
+        .example('pbsfs nbd /mnt/datastore/main::vm/100/latest/drive-scsi0.img --socket /tmp/d', 'One disk')
+        .example('pbsfs nbd main::vm/100 --listen 0.0.0.0:10809 --tls-certificates /etc/pki/qemu', 'For other hosts'),
+    handler: (argv) => {
+      const sources = listOf(argv['sources'])
+      const args = {
+        ...readStoreArguments({ ...argv, source: sources[0] }),
+        sources,
+        socket: lastOf(argv['socket']),
+        listen: lastOf(argv['listen']),
+        tls: argv['tls'] === true,
+        tlsCertificates: lastOf(argv['tlsCertificates']),
+        tlsPsk: lastOf(argv['tlsPsk']),
+        tlsVerifyPeer: argv['tlsVerifyPeer'] === true,
+        noTls: argv['noTls'] === true,
+        log: lastOf(argv['log']),
+        logLevel: argv['verbose'] === true ? 'debug' : lastOf(argv['logLevel']),
+      }
+      choose(async (context) => (await import('../actions/nbd.js')).nbd(args, context))
+    },
+  }
+}
