@@ -69,6 +69,18 @@ export class RangeList implements Iterable<ByteRange> {
     return clipped
   }
 
+  /** What is in one of the two lists, or in both. */
+  union(other: RangeList): RangeList {
+    const all = new RangeList()
+    for (let i = 0, k = 0; i < this.count || k < other.count; ) {
+      const mine = k === other.count || (i < this.count && this.startOf(i) <= other.startOf(k))
+      const [start, end] = mine ? [this.startOf(i), this.endOf(i++)] : [other.startOf(k), other.endOf(k++)]
+      const known = all.count === 0 ? 0 : all.endOf(all.count - 1)
+      all.add(Math.max(start, known), end)
+    }
+    return all
+  }
+
   *[Symbol.iterator](): Generator<ByteRange> {
     for (let i = 0; i < this.count; i++) yield { offset: this.startOf(i), length: this.endOf(i) - this.startOf(i) }
   }

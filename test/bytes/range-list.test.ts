@@ -44,6 +44,16 @@ test('finds the first range that ends behind an offset', () => {
   )
 })
 
+test('the union of two lists', () => {
+  fc.assert(
+    fc.property(pairs, pairs, (one, other) => {
+      const [a, b] = [build(one), build(other)]
+      const told = [...a.list.union(b.list)].flatMap(({ offset, length }) => Array.from({ length }, (_, i) => offset + i))
+      expect(told).toEqual([...new Set([...a.bits, ...b.bits])].sort((x, y) => x - y))
+    }),
+  )
+})
+
 test('a range out of order is a bug that shows', () => {
   const list = new RangeList()
   list.add(10, 20)

@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs'
 import type { Choose } from '../context.js'
+import { accessCommand } from './access.js'
 import { catCommand } from './cat.js'
 import { checkCommand } from './check.js'
 import { diffCommand } from './diff.js'
@@ -21,7 +22,7 @@ import { versionCommand } from './version.js'
 /** Every command; a definition only names arguments, the work is imported when it is chosen. */
 export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [
   mountCommand, umountCommand, statusCommand, listCommand, lsCommand, statCommand, catCommand, findCommand, logCommand, diffCommand, checkCommand,
-  mapCommand, unmapCommand, nbdCommand, keyCommand, doctorCommand, versionCommand,
+  mapCommand, unmapCommand, nbdCommand, accessCommand, keyCommand, doctorCommand, versionCommand,
 ] // prettier-ignore
 
 /** Names and aliases of all commands. */
