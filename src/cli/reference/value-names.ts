@@ -2,11 +2,14 @@ import type { CommandOption } from './describe-command.js'
 
 /** What stands for the value of an option in the reference, and tells a completion what to offer. */
 const VALUE_NAMES: Readonly<Record<string, string>> = {
+  bitmap: 'NAME',
   'cache-size': 'SIZE',
   damaged: 'HOW',
   decoders: 'N',
   driver: 'NAME',
   fallback: 'STORE',
+  group: 'GROUP',
+  id: 'ID',
   iname: 'PATTERN',
   keyfd: 'N',
   keyfile: 'FILE',
@@ -24,6 +27,7 @@ const VALUE_NAMES: Readonly<Record<string, string>> = {
   listen: 'HOST:PORT',
   size: 'SIZE',
   socket: 'PATH',
+  'state-dir': 'FOLDER',
   'tls-certificates': 'FOLDER',
   'tls-psk': 'FILE',
   type: 'LETTERS',
