@@ -11,6 +11,7 @@ import { readRawArgs } from './raw-args.js'
  * `readRawArgs` makes them.
  */
 export async function main(args: readonly string[] = readRawArgs(), output: Output = processOutput): Promise<number> {
+  if (args[0] === 'completion' && args[1] === 'answer') return answerShell(args.slice(2), output)
   try {
     // The daemon loads its modules while this process loads the parser.
     return await run(args, output, await startEarly(args))
@@ -20,6 +21,17 @@ export async function main(args: readonly string[] = readRawArgs(), output: Outp
     if (error instanceof UsageError && error.fields['remedy'] === undefined) output.err(await hint(args))
     return exitCodeOf(error)
   }
+}
+
+/** For the script of a completion: whatever goes wrong, a shell has no place to show it. */
+async function answerShell([shell, ...args]: readonly string[], output: Output): Promise<number> {
+  try {
+    const { answer } = await import('./completion/answer.js')
+    output.out(await answer(shell ?? '', args, process.env))
+  } catch {
+    output.out('words\n')
+  }
+  return EXIT.ok
 }
 
 async function hint(args: readonly string[]): Promise<string> {

@@ -114,7 +114,7 @@ const readRepositories = new WeakMap<NodeJS.ProcessEnv, string | undefined>()
  * The store that the environment names: PBSFS_REPOSITORY, else PBS_REPOSITORY with the forms that the
  * vendor's client knows. Read once: a descriptor has it only once.
  */
-function defaultRepository(env: NodeJS.ProcessEnv): string | undefined {
+export function defaultRepository(env: NodeJS.ProcessEnv): string | undefined {
   if (readRepositories.has(env)) return readRepositories.get(env)
   const found = [env['PBSFS_REPOSITORY'], readVendorRepository(env)].find((text) => text !== undefined && text !== '')
   readRepositories.set(env, found)

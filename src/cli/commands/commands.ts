@@ -3,6 +3,7 @@ import type { Choose } from '../context.js'
 import { accessCommand } from './access.js'
 import { catCommand } from './cat.js'
 import { checkCommand } from './check.js'
+import { completionCommand } from './completion.js'
 import { diffCommand } from './diff.js'
 import { doctorCommand } from './doctor.js'
 import { findCommand } from './find.js'
@@ -21,9 +22,26 @@ import { versionCommand } from './version.js'
 
 /** Every command; a definition only names arguments, the work is imported when it is chosen. */
 export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [
-  mountCommand, umountCommand, statusCommand, listCommand, lsCommand, statCommand, catCommand, findCommand, logCommand, diffCommand, checkCommand,
-  mapCommand, unmapCommand, nbdCommand, accessCommand, keyCommand, doctorCommand, versionCommand,
-] // prettier-ignore
+  mountCommand,
+  umountCommand,
+  statusCommand,
+  listCommand,
+  lsCommand,
+  statCommand,
+  catCommand,
+  findCommand,
+  logCommand,
+  diffCommand,
+  checkCommand,
+  mapCommand,
+  unmapCommand,
+  nbdCommand,
+  accessCommand,
+  keyCommand,
+  doctorCommand,
+  completionCommand,
+  versionCommand,
+]
 
 /** Names and aliases of all commands. */
 export function commandNames(): Set<string> {
