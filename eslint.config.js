@@ -25,11 +25,12 @@ const mayImport = {
   'fuse-native': ['bytes', 'errors', 'tree'],
   browse: ['bytes', 'errors', 'source', 'tree'],
   access: ['bytes', 'errors', 'posix', 'source', 'browse'],
+  restore: ['bytes', 'errors', 'posix', 'tree', 'browse'],
   check: ['bytes', 'errors', 'index', 'source', 'browse'],
   doctor: ['bytes', 'errors', 'source', 'browse'],
   app: ['bytes', 'errors', 'posix', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'tree', 'volumes'],
 }
-const folders = ['app', 'bytes', 'errors', 'posix', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'volumes', 'tree', 'browse', 'access', 'check', 'doctor', 'fuse', 'fuse-native', 'nbd', 'daemon', 'cli']
+const folders = [...Object.keys(mayImport).filter((folder) => !folder.includes('/')), 'daemon', 'cli']
 
 function importRule([folder, allowed]) {
   const forbidden = folders.filter((other) => other !== folder && !allowed.includes(other) && !folder.startsWith(`${other}/`))

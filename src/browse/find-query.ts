@@ -1,5 +1,6 @@
 import { asBuffer } from '../bytes/names.js'
 import { UsageError } from '../errors/errors.js'
+import { compilePattern } from './shell-pattern.js'
 import type { Step } from './walk.js'
 
 /** What `find` looks for; all of it must be true. Patterns and suffixes as in find(1). */
@@ -47,9 +48,9 @@ export function parseTypes(texts: readonly string[]): string {
 
 /** Makes the test of a query once, for many entries. `shown`: the path as it is printed. */
 export function compileQuery(query: FindQuery): (step: Step, shown: Uint8Array) => boolean {
-  const names = query.names.map((pattern) => compilePattern(pattern, false))
-  const inames = query.inames.map((pattern) => compilePattern(pattern, true))
-  const paths = query.paths.map((pattern) => compilePattern(pattern, false))
+  const names = query.names.map((pattern) => compilePattern(pattern))
+  const inames = query.inames.map((pattern) => compilePattern(pattern, { ignoreCase: true }))
+  const paths = query.paths.map((pattern) => compilePattern(pattern))
   const modes = new Set([...query.types].map((letter) => TYPES[letter]!))
   return ({ found, path }, shown) => {
     const { attr } = found
@@ -70,41 +71,4 @@ function matchesSize({ sign, count, unit }: SizeTest, size: number): boolean {
 
 function latin1(bytes: Uint8Array): string {
   return asBuffer(bytes).toString('latin1')
-}
-
-/** A shell pattern (`*`, `?`, `[a-z]`, `[!a]`, backslash) over bytes; `*` and `?` match anything, a slash, too. */
-export function compilePattern(pattern: Uint8Array, ignoreCase: boolean): RegExp {
-  const text = latin1(pattern)
-  let source = ''
-  for (let i = 0; i < text.length; i++) {
-    const char = text[i]!
-    if (char === '*') {
-      if (!source.endsWith('[^]*')) source += '[^]*'
-    } else if (char === '?') source += '[^]'
-    else if (char === '\\' && i + 1 < text.length) source += literal(text[++i]!)
-    else if (char === '[') {
-      const end = text.indexOf(']', text[i + 1] === '!' || text[i + 1] === '^' ? i + 3 : i + 2)
-      if (end < 0) source += '\\['
-      else {
-        source += bracket(text.slice(i + 1, end))
-        i = end
-      }
-    } else source += literal(char)
-  }
-  // Only ASCII letters have two cases among bytes.
-  return new RegExp(`^${source}$`, ignoreCase ? 'i' : '')
-}
-
-function bracket(inside: string): string {
-  const negated = inside.startsWith('!') || inside.startsWith('^')
-  const set = (negated ? inside.slice(1) : inside).replaceAll(/[\\\]^[]/g, '\\$&')
-  try {
-    return new RegExp(`[${negated ? '^' : ''}${set}]`).source
-  } catch {
-    throw new UsageError(`"[${inside}]" in a pattern is no set of characters`)
-  }
-}
-
-function literal(char: string): string {
-  return `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`
 }

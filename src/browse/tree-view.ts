@@ -1,14 +1,14 @@
-import type { ReadAt } from '../bytes/read-at.js'
+import { lendBytes } from '../bytes/lend-bytes.js'
 import { asBuffer, escapeName } from '../bytes/names.js'
 import { NodeError } from '../errors/errors.js'
-import { ROOT, type Attr, type DirSink, type NodeId, type Tree } from '../tree/tree.js'
+import { archiveOf } from '../tree/node-id.js'
+import { ROOT, type Attr, type Content, type DirSink, type NodeId, type Tree } from '../tree/tree.js'
 
 /** Entries taken from a directory at a time. */
 const BATCH = 1024
 
-/** Bytes of a file asked for at once, and how many such pieces are under way. */
+/** Bytes of a file in one piece, at most. */
 const PIECE = 4 * 1024 * 1024
-const PIECES_AHEAD = 4
 
 const S_IFMT = 0o170000
 const S_IFDIR = 0o040000
@@ -35,12 +35,27 @@ export function isSymlink({ attr }: Found): boolean {
   return (attr.mode & S_IFMT) === S_IFLNK
 }
 
+/** True for what lies above the archives and beside them; false for an entry of an archive. */
+export function isAboveArchives({ id }: Found): boolean {
+  return archiveOf(id.hi) === 0
+}
+
 /** A tree for those who are not the kernel: paths, listings and contents. */
 export class TreeView {
   readonly #tree: Tree
 
   constructor(tree: Tree) {
     this.#tree = tree
+  }
+
+  /** It is known that nothing in the tree has extended attributes. */
+  get isPlain(): boolean {
+    return this.#tree.isPlain === true
+  }
+
+  /** Names and sizes below the directory are read without reading contents. */
+  async isQuickToWalk({ id }: Found): Promise<boolean> {
+    return (await this.#tree.isQuickToWalk?.(id)) ?? true
   }
 
   async root(): Promise<Found> {
@@ -109,30 +124,27 @@ export class TreeView {
   }
 
   /** Where the bytes of a regular file are. */
-  async content({ id }: Found): Promise<{ readonly stream: ReadAt; readonly start: number; readonly size: number }> {
+  async content({ id }: Found): Promise<Content> {
     return this.#tree.content(id)
   }
 
-  /** The bytes of a regular file in order; several pieces are loaded at once. */
+  /** The bytes of a regular file in order, each piece until the next one is asked for. */
   async *read(file: Found): AsyncGenerator<Uint8Array> {
-    const { stream, start, size } = await this.content(file)
-    const pending: Promise<Uint8Array>[] = []
-    let asked = 0
-    const ask = (): void => {
-      if (asked >= size) return
-      const length = Math.min(PIECE, size - asked)
-      const piece = stream.read(start + asked, length)
-      // Waited for in its turn.
-      piece.catch(() => undefined)
-      pending.push(piece)
-      asked += length
+    yield* readPieces(await this.content(file))
+  }
+}
+
+/** The bytes of a content in order, each piece until the next one is asked for; what comes next is loaded meanwhile. */
+export async function* readPieces({ stream, start, size }: Content): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < size; ) {
+    const length = Math.min(PIECE, size - at)
+    const { pieces, release } = await lendBytes(stream, start + at, length)
+    try {
+      yield* pieces
+    } finally {
+      release()
     }
-    for (let i = 0; i < PIECES_AHEAD; i++) ask()
-    while (pending.length > 0) {
-      const piece = await pending.shift()!
-      ask()
-      yield piece
-    }
+    at += length
   }
 }
 

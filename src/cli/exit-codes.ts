@@ -29,6 +29,7 @@ const byTag: Readonly<Record<Exclude<ErrorTag, 'node'>, ExitCode>> = {
   busy: EXIT.unavailable,
   aborted: EXIT.failed,
   mount: EXIT.fuse,
+  target: EXIT.failed,
   usage: EXIT.usage,
 }
 

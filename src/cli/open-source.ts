@@ -62,24 +62,26 @@ export async function withSource<T>(
     output.err(`pbsfs: ${escapeText(where + message)}\n`)
   }
   const silent = (): void => undefined
-  const opened = await openTree(source, {
-    cacheBytes: args.cacheSize === undefined ? DEFAULT_CACHE_BYTES : cacheBytes(args.cacheSize),
-    decoders: args.decoders === undefined ? DEFAULT_DECODERS : parseCount(args.decoders, '--decoders', 1, MAX_DECODERS),
-    secrets: decodeSecrets(await readSecrets({ ...args, options: [] }, context)),
-    force: args.force,
-    damaged: args.damage.damaged,
-    fallbacks: await resolveFallbacks(args.damage.fallbacks.map(argToBytes), { cwd: currentFolder() }),
-    locks: args.lock === undefined ? {} : { mode: args.lock },
-    log: log ?? { debug: silent, info: silent, warn: tell, error: tell },
-    problems,
-    renderStatus: () => Promise.resolve(''),
-  })
   // The threads that load do not keep the process alive by themselves.
   const alive = setInterval(silent, 60_000)
+  let opened: OpenTree | undefined
   try {
+    const tree = await openTree(source, {
+      cacheBytes: args.cacheSize === undefined ? DEFAULT_CACHE_BYTES : cacheBytes(args.cacheSize),
+      decoders: args.decoders === undefined ? DEFAULT_DECODERS : parseCount(args.decoders, '--decoders', 1, MAX_DECODERS),
+      secrets: decodeSecrets(await readSecrets({ ...args, options: [] }, context)),
+      force: args.force,
+      damaged: args.damage.damaged,
+      fallbacks: await resolveFallbacks(args.damage.fallbacks.map(argToBytes), { cwd: currentFolder() }),
+      locks: args.lock === undefined ? {} : { mode: args.lock },
+      log: log ?? { debug: silent, info: silent, warn: tell, error: tell },
+      problems,
+      renderStatus: () => Promise.resolve(''),
+    })
+    opened = tree
     return await use({
-      opened,
-      view: new TreeView(opened.tree),
+      opened: tree,
+      view: new TreeView(tree.tree),
       source,
       problems,
       note: (error, place) => {
@@ -90,7 +92,7 @@ export async function withSource<T>(
     })
   } finally {
     clearInterval(alive)
-    await opened.close()
+    await opened?.close()
   }
 }
 

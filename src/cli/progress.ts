@@ -20,6 +20,10 @@ export interface ProgressState {
   readonly total: number
   /** Bytes so far, for the rate; 0: the rate is that of `done`. */
   readonly bytes: number
+  /** Stands for "DONE of TOTAL", where those count nothing that means something to a person. */
+  readonly counts?: () => string
+  /** What is being worked on, safe to print; cut off where there is no room. */
+  readonly current?: () => string
 }
 
 export const stderrProgress: ProgressOutput = {
@@ -68,14 +72,15 @@ export class Progress {
     this.#shown = false
   }
 
-  #describe({ label, done, total, bytes }: ProgressState, seconds: number): string {
+  #describe({ label, done, total, bytes, counts, current }: ProgressState, seconds: number): string {
     const share = total === 0 ? 1 : Math.min(1, done / total)
     const filled = Math.floor(share * BAR_WIDTH)
     const bar = this.#output.isTerminal ? `[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ` : ''
     const speed = bytes > 0 ? `${formatSize(bytes / seconds)}/s` : `${formatRate(done / seconds)}/s`
     const rate = seconds > 0 && done > 0 ? `, ${speed}` : ''
     const left = share > 0 && share < 1 && seconds > 1 ? `, ${formatDuration((seconds / share) * (1 - share))} left` : ''
-    return `${label} ${bar}${Math.floor(share * 100)} % (${done} of ${total})${rate}${left}`
+    const what = current === undefined ? '' : `  ${current()}`
+    return `${label} ${bar}${Math.floor(share * 100)} % (${counts?.() ?? `${done} of ${total}`})${rate}${left}${what}`
   }
 }
 

@@ -58,7 +58,7 @@ function stripTail(path: Buffer): Buffer {
   return Buffer.from('/' + parts.join('/'), 'latin1')
 }
 
-function dirnameBytes(path: Buffer): Buffer {
+export function dirnameBytes(path: Buffer): Buffer {
   return path.subarray(0, Math.max(path.lastIndexOf(SLASH), 1))
 }
 

@@ -49,6 +49,7 @@ export function errnoOf(error: unknown): number {
     case 'integrity':
     case 'chunk-unavailable':
     case 'mount':
+    case 'target':
     case 'usage':
       return ERRNO.EIO
   }

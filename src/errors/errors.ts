@@ -18,6 +18,7 @@ export type ErrorTag =
   | 'node'
   | 'aborted'
   | 'mount'
+  | 'target'
   | 'usage'
 
 export abstract class PbsfsError extends Error {
@@ -108,6 +109,11 @@ export class MountError extends PbsfsError {
   readonly tag = 'mount'
 }
 
+/** Files cannot be written where the user wants them. Fields: path, operation, code (errno name), remedy. */
+export class TargetError extends PbsfsError {
+  readonly tag = 'target'
+}
+
 /** The command line is wrong. The message is a sentence for the user; no stack is shown. */
 export class UsageError extends PbsfsError {
   readonly tag = 'usage'
@@ -124,6 +130,7 @@ const classes = {
   busy: BusyError,
   aborted: AbortedError,
   mount: MountError,
+  target: TargetError,
   usage: UsageError,
 } as const
 

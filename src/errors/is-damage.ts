@@ -23,6 +23,7 @@ export function isDamage(error: unknown): boolean {
     case 'node':
     case 'aborted':
     case 'mount':
+    case 'target':
     case 'usage':
       return false
   }

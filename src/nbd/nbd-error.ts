@@ -20,6 +20,7 @@ export function nbdErrorOf(error: unknown): number {
     case 'chunk-unavailable':
     case 'busy':
     case 'mount':
+    case 'target':
     case 'usage':
       return NBD_EIO
   }

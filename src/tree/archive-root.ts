@@ -70,6 +70,11 @@ export class ArchiveRoot extends VirtualNode {
     return !(archive instanceof Promise) && archive.isPlain
   }
 
+  override async isQuickToWalk(): Promise<boolean> {
+    const archive = await this.#tryOpen()
+    return archive instanceof Error || archive.pxar.split
+  }
+
   override async xattrs(): Promise<Xattrs> {
     const archive = await this.#tryOpen()
     const all = new Map(this.opener.xattrs ?? [])

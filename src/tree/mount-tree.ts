@@ -150,6 +150,11 @@ export class MountTree implements Tree {
     return this.#root.isPlain
   }
 
+  isQuickToWalk(dir: NodeId): MaybePromise<boolean> {
+    const archive = this.#archive(dir)
+    return archive === undefined ? this.#virtual(dir).isQuickToWalk() : archive.pxar.split
+  }
+
   remember(hi: number, lo: number, count: number): void {
     const number = archiveOf(hi)
     if (number === 0) {

@@ -137,6 +137,8 @@ export interface Tree {
   listxattr(node: NodeId): MaybePromise<Uint8Array[]>
   /** True: it is known that no node has extended attributes or will ever have any. */
   readonly isPlain?: boolean
+  /** False: names and sizes in the directory lie between contents, which a walk has to read. */
+  isQuickToWalk?(dir: NodeId): MaybePromise<boolean>
   /** The kernel now knows `count` more references to the node; called after the reply was written. */
   remember(hi: number, lo: number, count: number): void
   /** The kernel dropped `count` references. */

@@ -71,6 +71,11 @@ export abstract class VirtualNode {
     return false
   }
 
+  /** False: names and sizes in the directory lie between contents. */
+  isQuickToWalk(): MaybePromise<boolean> {
+    return true
+  }
+
   xattrs(): MaybePromise<Xattrs> {
     return new Map()
   }

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { compilePattern, compileQuery, parseSizeTest, parseTypes, type FindQuery } from '#src/browse/find-query.js'
+import { compileQuery, parseSizeTest, parseTypes, type FindQuery } from '#src/browse/find-query.js'
+import { compilePattern } from '#src/browse/shell-pattern.js'
 import type { Step } from '#src/browse/walk.js'
 import { emptyAttr } from '#src/tree/tree.js'
 import { UsageError } from '#src/errors/errors.js'
@@ -25,14 +26,14 @@ test.each([
   ['a+(b)', 'a+(b)', true],
   ['\xff*', '\xff\xfe', true],
 ])('pattern %s and name %s', (pattern, name, expected) => {
-  expect(compilePattern(Buffer.from(pattern, 'latin1'), false).test(name)).toBe(expected)
+  expect(compilePattern(Buffer.from(pattern, 'latin1')).test(name)).toBe(expected)
 })
 
 test('a literal name matches itself and nothing else', () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 20 }), fc.uint8Array({ maxLength: 20 }), (name, other) => {
       const text = Buffer.from(name).toString('latin1')
-      const pattern = compilePattern(Buffer.from(text.replaceAll(/[*?[\\]/g, '\\$&'), 'latin1'), false)
+      const pattern = compilePattern(Buffer.from(text.replaceAll(/[*?[\\]/g, '\\$&'), 'latin1'))
       expect(pattern.test(text)).toBe(true)
       expect(pattern.test(Buffer.from(other).toString('latin1'))).toBe(Buffer.from(other).equals(name))
     }),

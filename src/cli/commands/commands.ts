@@ -14,6 +14,7 @@ import { lsCommand } from './ls.js'
 import { mapCommand } from './map.js'
 import { mountCommand } from './mount.js'
 import { nbdCommand } from './nbd.js'
+import { restoreCommand } from './restore.js'
 import { statCommand } from './stat.js'
 import { statusCommand } from './status.js'
 import { umountCommand } from './umount.js'
@@ -33,6 +34,7 @@ export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [
   logCommand,
   diffCommand,
   checkCommand,
+  restoreCommand,
   mapCommand,
   unmapCommand,
   nbdCommand,

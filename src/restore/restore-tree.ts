@@ -1,0 +1,422 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { isAboveArchives, isRegular, isSymlink, type Found, type TreeView } from '../browse/tree-view.js'
+import { escapeName, keyOf } from '../bytes/names.js'
+import { AbortedError, TargetError } from '../errors/errors.js'
+import { CREATE_FILE, emptyStat, ENOENT, files, OPEN_HANDLE, type FileStat } from '../posix/files.js'
+import type { Content } from '../tree/tree.js'
+import { Metadata, type Attributes } from './metadata.js'
+import { emptySummary, type RestoreOptions, type RestoreProgress, type RestoreSummary } from './restore-options.js'
+import { isHopeless, targetError } from './target-error.js'
+import { removeTemporary, TargetFolders } from './target-folders.js'
+import { temporaryName } from './temporary-name.js'
+import type { TimeStep } from './time-step.js'
+import { walkSelected } from './walk-selected.js'
+import { copyContent, writeBytes } from './write-content.js'
+
+/** Files up to this size are written at once. */
+const SMALL = 1024 * 1024
+
+/** How long work goes on before signals and decoded chunks get a turn, in ms. */
+const SLICE_MS = 20
+
+/** Attributes that pbsfs itself shows on what is no entry of an archive. */
+const OWN_ATTRIBUTES = 'user.pbs.'
+
+const S_IFMT = 0o170000
+const PRIVATE = 0o600
+
+/** Where a file with several names was written first. */
+interface FirstName {
+  readonly folder: Buffer
+  readonly name: Buffer
+}
+
+/**
+ * Writes a tree into an open folder: entries in the order of the archive, each under a temporary name until it is
+ * complete, metadata of a folder when everything in it is there. Problems of single entries are reported and the
+ * work goes on; rejects with TargetError when the target takes nothing more, with AbortedError when it was ended.
+ */
+export async function restoreTree(view: TreeView, root: Found, target: Target, options: RestoreOptions): Promise<RestoreSummary> {
+  const restore = new TreeRestore(view, target, options)
+  try {
+    await restore.run(root)
+    return restore.summary
+  } finally {
+    restore.close()
+  }
+}
+
+/** The same for one entry that is no folder; `found.name` is the name it gets in the target. */
+export async function restoreEntry(view: TreeView, found: Found, target: Target, options: RestoreOptions): Promise<RestoreSummary> {
+  const restore = new TreeRestore(view, target, options)
+  try {
+    await restore.runOne(found)
+    return restore.summary
+  } finally {
+    restore.close()
+  }
+}
+
+/** Where a tree is restored to. */
+export interface Target {
+  /** Descriptor of the folder; -1 in a dry run for one that is not there. */
+  readonly fd: number
+  /** It was there before. */
+  readonly isOld: boolean
+  readonly times: TimeStep
+}
+
+class TreeRestore {
+  readonly summary = emptySummary()
+  readonly #view: TreeView
+  readonly #options: RestoreOptions
+  readonly #target: Target
+  readonly #metadata: Metadata
+  readonly #folders: TargetFolders
+  readonly #temporary = temporaryName()
+  readonly #firstNames = new Map<string, FirstName>()
+  readonly #stat: FileStat = emptyStat()
+  readonly #progress: RestoreProgress = { entries: 0, bytes: 0, position: 0, streamSize: 0, path: Buffer.alloc(0) }
+  #turn = performance.now()
+
+  constructor(view: TreeView, target: Target, options: RestoreOptions) {
+    this.#view = view
+    this.#target = target
+    this.#options = options
+    this.#metadata = new Metadata(options, this.summary)
+    this.#folders = new TargetFolders(target.fd, target.isOld, {
+      mayReplace: (path) => {
+        if (!options.replace) return false
+        options.onEntry?.(path, 'changed')
+        this.summary.replaced++
+        return true
+      },
+      onOpen: (fd, _depth, isOld) => {
+        if (isOld) this.#metadata.dropInherited(fd)
+      },
+    })
+  }
+
+  async run(root: Found): Promise<void> {
+    if (!this.#options.dryRun) {
+      if (this.#target.isOld) removeTemporary(this.#target.fd)
+      this.#metadata.dropInherited(this.#target.fd)
+    }
+    const onError = (error: unknown, path: Buffer): void => this.#failed(error, path)
+    for await (const step of walkSelected(this.#view, root, this.#options.selection, onError)) {
+      const { kind, found, path } = step
+      const isRoot = path.length === 0
+      if (kind === 'leave') {
+        await this.#finishFolder(found, path)
+        continue
+      }
+      await this.#breathe(path)
+      if (kind === 'entry') await this.#attempt(path, () => this.#entry(found, path))
+      else if (!isRoot) {
+        this.#folders.enter(found.name)
+        // What would be in a folder that cannot be made is left out with it.
+        if (step.chosen && !(await this.#attempt(path, async () => this.#openFolder(path)))) {
+          this.#folders.leave()
+          step.skip = true
+        }
+      }
+    }
+  }
+
+  /** One entry that is no folder, into the target under the name that it has in `found`. */
+  async runOne(found: Found): Promise<void> {
+    await this.#breathe(found.name)
+    await this.#attempt(found.name, () => this.#entry(found, found.name))
+  }
+
+  close(): void {
+    this.#folders.close()
+  }
+
+  /** Signals, and the threads that decode, get their turn. */
+  async #breathe(path: Buffer): Promise<void> {
+    const { signal, onProgress } = this.#options
+    this.#progress.path = path
+    this.#progress.entries++
+    const now = performance.now()
+    if (now - this.#turn > SLICE_MS) {
+      onProgress?.(this.#progress)
+      await nextTurn()
+      this.#turn = performance.now()
+    }
+    if (signal.aborted) throw new AbortedError('interrupted')
+  }
+
+  #openFolder(path: Buffer): void {
+    if (this.#options.dryRun) {
+      if (this.#folders.find() < 0) this.#tell(path, 'new')
+      return
+    }
+    this.#folders.open()
+    if (!this.#folders.isOld) this.summary.folders++
+  }
+
+  async #finishFolder(folder: Found, path: Buffer): Promise<void> {
+    const isRoot = path.length === 0
+    if (!this.#options.dryRun && (this.#folders.isMade || isRoot)) {
+      await this.#attempt(path, async () => {
+        const attributes = await this.#attributes(folder)
+        this.#metadata.applyTo(this.#folders.open(), folder.attr, attributes)
+      })
+    }
+    if (!isRoot) this.#folders.leave()
+  }
+
+  async #entry(found: Found, path: Buffer): Promise<void> {
+    const { dryRun } = this.#options
+    const dir = dryRun ? this.#folders.find() : this.#folders.open()
+    const there = dir < 0 ? -ENOENT : files().stat(dir, found.name, this.#stat)
+    if (there < 0 && there !== -ENOENT) throw targetError('look at', escapeName(path), there)
+    const first = this.#firstName(found, path)
+    if (there >= 0) {
+      if (this.#isSame(found, dir, await this.#linkTarget(found), first)) return this.#keep(found, dir)
+      if (!this.#mayReplace(path)) return
+    }
+    this.#tell(path, there < 0 ? 'new' : 'changed')
+    if (dryRun) {
+      if (isRegular(found) && first === undefined) this.#countFile(found.attr.size)
+      return
+    }
+    if (first !== undefined && this.#link(first, dir, found.name)) this.summary.hardLinks++
+    else if (isRegular(found)) {
+      await this.#file(found, dir, path)
+      if (first !== undefined) this.#rememberName(found, path)
+    }
+    else if (isSymlink(found)) await this.#symlink(found, dir, path)
+    else await this.#special(found, dir, path)
+    if (there >= 0) this.summary.replaced++
+  }
+
+  /** The name under which the file was restored already, for one with several. */
+  #firstName(found: Found, path: Buffer): FirstName | undefined {
+    if (!isRegular(found) || found.attr.nlink < 2 || isAboveArchives(found)) return undefined
+    const first = this.#firstNames.get(fileKey(found))
+    if (first === undefined) this.#rememberName(found, path)
+    return first
+  }
+
+  #rememberName(found: Found, path: Buffer): void {
+    const folder = path.subarray(0, Math.max(0, path.length - found.name.length - 1))
+    this.#firstNames.set(fileKey(found), { folder, name: found.name })
+  }
+
+  async #linkTarget(found: Found): Promise<Uint8Array | undefined> {
+    return isSymlink(found) ? this.#view.readlink(found) : undefined
+  }
+
+  /** Is what is there (in `#stat`) what would be restored? */
+  #isSame({ attr, name }: Found, dir: number, linkTarget: Uint8Array | undefined, first: FirstName | undefined): boolean {
+    const stat = this.#stat
+    if ((stat.mode & S_IFMT) !== (attr.mode & S_IFMT)) return false
+    if (linkTarget !== undefined) {
+      const target = Buffer.allocUnsafe(linkTarget.length + 1)
+      const length = files().readlinkat(dir, name, target)
+      return length === linkTarget.length && target.subarray(0, length).equals(linkTarget)
+    }
+    if ((attr.mode & S_IFMT) !== 0o100000) return stat.rdevMajor === attr.major && stat.rdevMinor === attr.minor
+    if (stat.size !== attr.size || !this.#target.times.isSame(attr, stat)) return false
+    if (first === undefined) return true
+    const there = stat.identity
+    const folder = this.#folders.openBelow(first.folder)
+    if (folder < 0) return false
+    const found = files().stat(folder, first.name, stat)
+    files().close(folder)
+    return found >= 0 && stat.identity === there
+  }
+
+  /** What is there stays; owner and mode may still be those of an earlier attempt. */
+  #keep(found: Found, dir: number): void {
+    this.summary.kept++
+    const { attr, name } = found
+    this.#progress.bytes += isRegular(found) ? attr.size : 0
+    const { ignoreOwnership, ignorePermissions, dryRun } = this.#options
+    const stat = this.#stat
+    const isOwned = ignoreOwnership || (stat.uid === attr.uid && stat.gid === attr.gid)
+    const isOpen = ignorePermissions || isSymlink(found) || (stat.mode & 0o7777) === (attr.mode & 0o7777)
+    if (dryRun || (isOwned && isOpen)) return
+    if (isSymlink(found)) return this.#metadata.applyToLink(dir, name, attr)
+    const handle = files().openat(dir, name, OPEN_HANDLE, 0)
+    if (handle < 0) return
+    this.#metadata.applyToHandle(handle, dir, name, attr, [])
+    files().close(handle)
+  }
+
+  #mayReplace(path: Buffer): boolean {
+    const isFolder = (this.#stat.mode & S_IFMT) === 0o040000
+    if (this.#options.replace && !isFolder) return true
+    this.summary.conflicts++
+    const shown = escapeName(path)
+    const what = isFolder ? 'a folder is there, which is never removed' : 'something else is there; --overwrite replaces it'
+    this.#options.onProblem(new TargetError(`${shown}: left alone: ${what}`, { path: shown, code: 'EEXIST' }), path)
+    return false
+  }
+
+  /** Another name for a file that is there. False: this file system has no links, or not so many. */
+  #link({ folder, name }: FirstName, dir: number, to: Buffer): boolean {
+    const from = this.#folders.openBelow(folder)
+    if (from < 0) return false
+    const linked = files().linkat(from, name, dir, this.#temporary)
+    files().close(from)
+    if (linked < 0) {
+      // The first name may have failed itself; it is no loss then to have the contents here.
+      if (linked !== -ENOENT) this.#metadata.count('hard-link')
+      return false
+    }
+    const renamed = files().renameat(dir, this.#temporary, to)
+    // Two names of one file are not renamed: the kernel leaves both.
+    files().unlinkat(dir, this.#temporary)
+    return renamed >= 0
+  }
+
+  async #file(found: Found, dir: number, path: Buffer): Promise<void> {
+    const attributes = await this.#attributes(found)
+    const content = await this.#view.content(found)
+    const { size } = content
+    this.#progress.streamSize = content.stream.size
+    this.#progress.position = content.start
+    if (size > SMALL) return this.#largeFile(found, content, attributes, dir, path)
+    // A view would be gone after the next wait: from here on there is none.
+    const bytes = size === 0 ? Buffer.alloc(0) : (this.#peek(content) ?? (await content.stream.read(content.start, size)))
+    const shown = escapeName(path)
+    const fd = this.#create(dir, shown)
+    this.#complete(fd, dir, found.name, shown, () => {
+      writeBytes(fd, bytes, shown)
+      this.#metadata.applyTo(fd, found.attr, attributes)
+    })
+    this.#countFile(size)
+    this.#progress.bytes += size
+  }
+
+  #peek({ stream, start, size }: Content): Uint8Array | undefined {
+    const bytes = stream.peek(start, size)
+    if (bytes !== undefined) stream.noteRead?.(start, size)
+    return bytes
+  }
+
+  async #largeFile(found: Found, content: Content, attributes: Attributes, dir: number, path: Buffer): Promise<void> {
+    const shown = escapeName(path)
+    const fd = this.#create(dir, shown)
+    const { signal, onProgress } = this.#options
+    try {
+      await copyContent(fd, content, {
+        signal,
+        path: shown,
+        onBytes: (count) => {
+          this.#progress.bytes += count
+          this.#progress.position += count
+          onProgress?.(this.#progress)
+        },
+      })
+    } catch (error) {
+      files().close(fd)
+      files().unlinkat(dir, this.#temporary)
+      throw error
+    }
+    this.#complete(fd, dir, found.name, shown, () => this.#metadata.applyTo(fd, found.attr, attributes))
+    this.#countFile(content.size)
+  }
+
+  #create(dir: number, shown: string): number {
+    const fd = files().openat(dir, this.#temporary, CREATE_FILE, PRIVATE)
+    if (fd < 0) throw targetError('make the file', shown, fd)
+    return fd
+  }
+
+  /** Does the rest of a file and gives it its name; without a name it is removed. */
+  #complete(fd: number, dir: number, name: Buffer, shown: string, rest: () => void): void {
+    const call = files()
+    let isOpen = true
+    try {
+      rest()
+      isOpen = false
+      const closed = call.close(fd)
+      if (closed < 0) throw targetError('write', shown, closed)
+      const renamed = call.renameat(dir, this.#temporary, name)
+      if (renamed < 0) throw targetError('name the file', shown, renamed)
+    } catch (error) {
+      if (isOpen) call.close(fd)
+      call.unlinkat(dir, this.#temporary)
+      throw error
+    }
+  }
+
+  async #symlink(found: Found, dir: number, path: Buffer): Promise<void> {
+    const target = await this.#view.readlink(found)
+    this.#place(files().symlinkat(target, dir, this.#temporary), 'make the symbolic link', dir, found.name, path, () =>
+      this.#metadata.applyToLink(dir, this.#temporary, found.attr),
+    )
+    this.summary.symlinks++
+  }
+
+  async #special(found: Found, dir: number, path: Buffer): Promise<void> {
+    const { attr } = found
+    const attributes = await this.#attributes(found)
+    const made = files().mknodat(dir, this.#temporary, (attr.mode & S_IFMT) | PRIVATE, attr.major, attr.minor)
+    const isDevice = (attr.mode & S_IFMT) === 0o020000 || (attr.mode & S_IFMT) === 0o060000
+    if (made < 0 && isDevice && process.geteuid?.() !== 0) return this.#metadata.count('device')
+    this.#place(made, 'make the device or pipe', dir, found.name, path, () => {
+      const handle = files().openat(dir, this.#temporary, OPEN_HANDLE, 0)
+      if (handle < 0) throw targetError('open', escapeName(path), handle)
+      this.#metadata.applyToHandle(handle, dir, this.#temporary, attr, attributes)
+      files().close(handle)
+    })
+    this.summary.specials++
+  }
+
+  /** Finishes what was made under the temporary name. */
+  #place(made: number, operation: string, dir: number, name: Buffer, path: Buffer, finish: () => void): void {
+    const shown = escapeName(path)
+    if (made < 0) throw targetError(operation, shown, made)
+    try {
+      finish()
+      const renamed = files().renameat(dir, this.#temporary, name)
+      if (renamed < 0) throw targetError(operation, shown, renamed)
+    } catch (error) {
+      files().unlinkat(dir, this.#temporary)
+      throw error
+    }
+  }
+
+  async #attributes(found: Found): Promise<Attributes> {
+    if (this.#view.isPlain) return []
+    const all = await this.#view.xattrs(found)
+    return isAboveArchives(found) ? all.filter(([name]) => !keyOf(name).startsWith(OWN_ATTRIBUTES)) : all
+  }
+
+  #countFile(size: number): void {
+    this.summary.files++
+    this.summary.bytes += size
+  }
+
+  #tell(path: Buffer, what: 'new' | 'changed'): void {
+    this.#options.onEntry?.(path, what)
+  }
+
+  /** False: it failed. */
+  async #attempt(path: Buffer, work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work()
+      return true
+    } catch (error) {
+      this.#failed(error, path)
+      return false
+    }
+  }
+
+  /** What costs one entry is told; what costs everything ends the work. */
+  #failed(error: unknown, path: Buffer): void {
+    if (error instanceof AbortedError || isHopeless(error)) throw error
+    this.summary.failed++
+    this.#options.onProblem(error, path)
+  }
+}
+
+/** The same for all names of a file. */
+function fileKey({ id }: Found): string {
+  return `${id.hi}:${id.lo}`
+}
