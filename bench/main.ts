@@ -2,15 +2,15 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Dataset } from './dataset.js'
-import { foreignSubjects } from './groups/foreign.js'
+import { findForeign, type Foreign } from './groups/foreign.js'
 import { growthGroup } from './groups/growth.js'
 import { memoryGroup } from './groups/memory.js'
 import { parallelGroup } from './groups/parallel.js'
 import { randomGroup } from './groups/random.js'
+import { restoreGroup } from './groups/restore.js'
 import { sequentialGroup } from './groups/sequential.js'
 import { startGroup } from './groups/start.js'
 import { copyGroup, findGroup, tarGroup } from './groups/tree-work.js'
-import type { Subject } from './groups/subjects.js'
 import type { Bench } from './measure/bench.js'
 import { Recorder, type Figure } from './measure/figures.js'
 import { measureGroup, type Case, type Group } from './measure/group.js'
@@ -40,13 +40,14 @@ function selectCases(groups: readonly Group[], filter: RegExp, bench: Bench): Gr
   return groups.map((group) => ({ ...group, cases: group.cases.filter(isWanted) })).filter((group) => group.cases.length > 0)
 }
 
-function allGroups(bench: Bench, foreign: readonly Subject[]): Group[] {
+function allGroups(bench: Bench, { subjects, restores }: Foreign): Group[] {
   return [
-    findGroup(bench, foreign),
-    sequentialGroup(bench, foreign),
-    tarGroup(bench, foreign),
-    copyGroup(bench, foreign),
-    randomGroup(bench, foreign),
+    findGroup(bench, subjects),
+    sequentialGroup(bench, subjects),
+    tarGroup(bench, subjects),
+    copyGroup(bench, subjects),
+    restoreGroup(bench, restores),
+    randomGroup(bench, subjects),
     parallelGroup(bench),
     startGroup(bench),
     memoryGroup(bench),
@@ -106,7 +107,7 @@ async function main(options: BenchOptions): Promise<number> {
   const isRoot = process.geteuid?.() === 0
   const canMap = isRoot && existsSync('/dev/loop-control')
   const bench: Bench = { params: options.params, folder: dataset.folder, mounts, memoryFolder, isRoot, canMap }
-  const foreign = foreignSubjects(bench, options.vendor)
+  const foreign = findForeign(bench, options.vendor)
   const cleanUp = async (): Promise<void> => {
     await mounts.endAll()
     await foreign.finish().catch((error: unknown) => say(String(error)))
@@ -118,7 +119,7 @@ async function main(options: BenchOptions): Promise<number> {
     process.once(signal, () => void cleanUp().finally(() => process.exit(1)))
   }
   try {
-    const groups = selectCases(allGroups(bench, foreign.subjects), options.filter, bench)
+    const groups = selectCases(allGroups(bench, foreign), options.filter, bench)
     if (options.list) {
       for (const { id } of groups.flatMap(({ cases }) => cases.flatMap(({ rows }) => rows))) process.stdout.write(`${id}\n`)
       return 0

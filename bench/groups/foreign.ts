@@ -14,6 +14,8 @@ interface Tool {
   readonly prepare: (tree: string, made: string) => Promise<unknown>
   /** Serves what was made at `path`, in the foreground. */
   readonly command: (made: string, path: string) => readonly string[]
+  /** Copies all of what was made to `target`, which does not exist; absent: it has no such command. */
+  readonly restore?: (made: string, target: string) => readonly string[]
   /** Where the tree is below the mount. */
   readonly root: (path: string, tree: string) => string
   readonly env?: Readonly<Record<string, string>>
@@ -50,6 +52,7 @@ const TOOLS: readonly Tool[] = [
     programs: ['pxar'],
     prepare: (tree, made) => runProgram('pxar', ['create', made, tree]),
     command: (made, path) => ['pxar', 'mount', made, path, '--verbose'],
+    restore: (made, target) => ['pxar', 'extract', made, target],
     root: (path) => path,
   },
 ]
@@ -65,46 +68,70 @@ function clientTool(repository: string): Tool {
     programs: ['proxmox-backup-client'],
     prepare: (tree) => client('backup', `root.pxar:${tree}`, '--backup-id', 'pbsfs-bench', '--change-detection-mode', 'data'),
     command: (_made, path) => ['proxmox-backup-client', 'mount', GROUP, 'root.pxar', path, '--repository', repository, '--verbose'],
+    restore: (_made, target) => ['proxmox-backup-client', 'restore', GROUP, 'root.pxar', target, '--repository', repository],
     root: (path) => path,
     finish: () => client('group', 'forget', GROUP),
   }
 }
 
-/** Tools that are on the PATH, as ways to the same tree; `finish` takes back what they left elsewhere. */
-export function foreignSubjects(bench: Bench, repository: string | undefined): { subjects: Subject[]; finish: () => Promise<void> } {
+/** A program that can copy the same tree out of an archive of its own. */
+export interface ForeignRestore {
+  readonly name: string
+  /** Makes that archive first when it is not there. */
+  readonly command: (target: string) => Promise<readonly string[]>
+}
+
+/** What the tools that are on the PATH can do with the same tree; `finish` takes back what they left elsewhere. */
+export interface Foreign {
+  readonly subjects: Subject[]
+  readonly restores: ForeignRestore[]
+  readonly finish: () => Promise<void>
+}
+
+export function findForeign(bench: Bench, repository: string | undefined): Foreign {
   const tools = repository === undefined ? TOOLS : [...TOOLS, clientTool(repository)]
   const usable = tools.filter((tool) => tool.programs.every((program) => findProgram(program) !== undefined))
-  const prepared = new Map<Tool, Promise<unknown>>()
-  const subjects = usable.map((tool) => subjectOf(bench, tool, prepared))
+  const prepared = new Map<Tool, Promise<string>>()
+  const prepare = (tool: Tool): Promise<string> => {
+    const before = prepared.get(tool)
+    if (before !== undefined) return before
+    const now = makeOnce(bench, tool)
+    prepared.set(tool, now)
+    return now
+  }
   return {
-    subjects,
+    subjects: usable.map((tool) => subjectOf(bench, tool, prepare)),
+    restores: usable.flatMap(({ name, restore }, i) => (restore === undefined ? [] : [{ name, command: async (target: string) => restore(await prepare(usable[i]!), target) }])),
     finish: async () => {
       for (const tool of prepared.keys()) await tool.finish?.()
     },
   }
 }
 
-function subjectOf(bench: Bench, tool: Tool, prepared: Map<Tool, Promise<unknown>>): Subject {
-  const tree = PLACES.plain(bench.folder, 'plain')
+/** Where a tool's own copy of the tree is, once it is there. */
+async function makeOnce(bench: Bench, tool: Tool): Promise<string> {
   const made = join(bench.folder, 'foreign', tool.name)
-  const prepareOnce = (): Promise<unknown> => {
-    const before = prepared.get(tool)
-    if (before !== undefined) return before
-    mkdirSync(dirname(made), { recursive: true })
-    const now = existsSync(made) ? Promise.resolve() : tool.prepare(tree, made)
-    prepared.set(tool, now)
-    now.catch(() => rmSync(made, { recursive: true, force: true }))
-    return now
+  mkdirSync(dirname(made), { recursive: true })
+  if (existsSync(made)) return made
+  try {
+    await tool.prepare(PLACES.plain(bench.folder, 'plain'), made)
+  } catch (error) {
+    rmSync(made, { recursive: true, force: true })
+    throw error
   }
+  return made
+}
+
+function subjectOf(bench: Bench, tool: Tool, prepare: (tool: Tool) => Promise<string>): Subject {
   return {
     name: tool.name,
     parts: [baseParts(bench.params).plain],
     isMount: true,
     mostRuns: FOREIGN_RUNS,
     open: async (): Promise<OpenTree> => {
-      await prepareOnce()
+      const made = await prepare(tool)
       const mount = await bench.mounts.foreign(tool.name, (path) => tool.command(made, path), tool.env ?? {})
-      return { root: tool.root(mount.path, tree), end: () => mount.end() }
+      return { root: tool.root(mount.path, PLACES.plain(bench.folder, 'plain')), end: () => mount.end() }
     },
   }
 }

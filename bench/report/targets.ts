@@ -85,6 +85,10 @@ export function targetsOf({ growth, cacheBytes, tree }: Params): Target[] {
       work: `cp -a of the small files to memory, cold (${name})`, row: `cp/${name}/cold`,
       against: ['cp/plain'], kind: 'most', bound: 2, beyond: 1.5, ratio: quotient,
     })),
+    ...['split', 'classic'].map((name): Target => ({
+      work: `restore of all files to memory (${name}), of cp -a`, row: `restore/${name}`,
+      against: ['restore/plain'], kind: 'most', bound: 3, beyond: 2, ratio: quotient,
+    })),
     ...['split', 'classic', 'image'].map((name): Target => ({
       work: `random 4 KiB reads, cold (${name})`, row: `random/${name}/cold`,
       against: [`random/decode-${name}`], kind: 'most', bound: 1.2, ratio: quotient,
