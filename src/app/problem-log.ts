@@ -97,8 +97,8 @@ function defined(fields: ErrorFields): Record<string, string | number | boolean>
 const PASSING = new Set(['node', 'unique', 'op', 'offset', 'length', 'fileOffset'])
 
 function lasting(fields: Problem['fields']): [string, unknown][] {
-  // A bad chunk is one problem, whatever lies in it.
-  const digest = fields['digest']
-  if (digest !== undefined) return [['digest', digest]]
+  // A bad chunk is one problem, whatever lies in it; that somebody got zeros for it is another.
+  const { digest, zeroed } = fields
+  if (digest !== undefined) return [['digest', digest], ['zeroed', zeroed === true]]
   return Object.entries(fields).filter(([name]) => !PASSING.has(name))
 }

@@ -28,6 +28,8 @@ export interface NbdLimits {
   readonly stalledMs: number
   /** A request that waits longer is named in the log, once. */
   readonly slowMs: number
+  /** How often such clients and requests are looked for. */
+  readonly tendMs: number
   /** At the end, for what was asked for before. */
   readonly closingMs: number
 }
@@ -40,6 +42,7 @@ export const DEFAULT_LIMITS: NbdLimits = {
   totalBytes: 4 * BLOCK_SIZE.maximum,
   stalledMs: 30_000,
   slowMs: 10_000,
+  tendMs: 2_000,
   closingMs: 10_000,
 }
 

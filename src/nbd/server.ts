@@ -8,9 +8,6 @@ import { DEFAULT_LIMITS, type NbdLimits } from './limits.js'
 import type { ListenAddress } from './listen-address.js'
 import { listenOnPath } from './unix-listener.js'
 
-/** How often connections are looked after. */
-const TEND_MS = 2_000
-
 export interface NbdServerParts {
   readonly exports: ExportTable
   readonly log: Log
@@ -60,7 +57,7 @@ export class NbdServer {
     })
     const listening = address.kind === 'unix' ? await listenOnPath(server, address.path).then(() => address) : await listenOnPort(server, address)
     server.on('error', (error) => parts.log.warn('a connection could not be taken', { error: error.message }))
-    const tending = setInterval(() => tend(connections, budget, limits), TEND_MS)
+    const tending = setInterval(() => tend(connections, budget, limits), limits.tendMs)
     return new NbdServer(listening, server, connections, tending, limits)
   }
 

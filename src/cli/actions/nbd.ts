@@ -231,7 +231,7 @@ function tell({ address }: NbdServer, table: DiskTable, credentials: TlsCredenti
   const exports = table.list()
   output.out(formatTable(exports.map(({ name }) => [escapeName(name), nbdUri(address, name, credentials)])))
   const where = address.kind === 'unix' ? escapeName(address.path) : `${address.host}:${address.port}`
-  output.err(`serving ${exports.length} exports, read only, on ${where}; Ctrl-C ends it\n`)
+  output.err(`serving ${exports.length === 1 ? 'one export' : `${exports.length} exports`}, read only, on ${where}; Ctrl-C ends it\n`)
 }
 
 /** The first signal lets clients have what they asked for, a second one does not. */
