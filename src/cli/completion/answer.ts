@@ -94,7 +94,9 @@ async function completeOperand(name: string, line: Line, typed: string, env: Nod
     case 'image':
       return toCandidates(await listImages(line, typed, env))
     case 'action':
-      return [{ word: 'show' }]
+      return toCandidates(listActions(line))
+    case 'operands':
+      return line.operands[0] === 'setup' && line.operands.length === 2 ? toCandidates(await listSources(line, typed, env)) : []
     case 'shell':
       return [{ word: 'bash' }, { word: 'zsh' }]
     case 'file':
@@ -102,6 +104,11 @@ async function completeOperand(name: string, line: Line, typed: string, env: Nod
     default:
       return 'folders'
   }
+}
+
+/** Second words of the forms of a command: `setup` of `pbsfs access setup ...`. */
+function listActions({ command }: Line): string[] {
+  return [...new Set(command.usage.map((form) => form.split(' ')[2] ?? '').filter((word) => /^[a-z]+$/.test(word)))]
 }
 
 function toCandidates(words: readonly string[]): Candidate[] {

@@ -47,6 +47,8 @@ describe('answer', () => {
     [['mount', '--keyfile', ''], ['files']],
     [['mount', 'a', ''], ['folders']],
     [['key', ''], ['words', 'show']],
+    [['access', ''], ['words', 'setup', 'ranges', 'teardown', 'list']],
+    [['access', 'setup', 'tape', `${store}::v`], ['open', `${store}::vm/`]],
     [['key', 'show', ''], ['files']],
     [['completion', ''], ['words', 'bash', 'zsh']],
     [['ls', '--lo'], ['words', '--long']],
