@@ -21,6 +21,7 @@ export const OTHER_VARIABLES: readonly { readonly names: readonly string[]; read
   { names: ['CREDENTIALS_DIRECTORY'], text: 'Where systemd puts the password of a key' },
   { names: ['XDG_CONFIG_HOME', 'XDG_CONFIG_DIRS'], text: 'Where the default key is looked for' },
   { names: ['XDG_RUNTIME_DIR'], text: 'Where the runtime folder of an ordinary user is' },
+  { names: ['NO_COLOR', 'TERM'], text: 'No colours when NO_COLOR is set, or TERM is dumb' },
   { names: ['UV_THREADPOOL_SIZE'], text: 'Threads for file access of a daemon; 8 when not set' },
 ]
 

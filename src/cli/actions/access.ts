@@ -7,6 +7,7 @@ import { escapeName } from '../../bytes/names.js'
 import { UsageError } from '../../errors/errors.js'
 import type { ResolvedSource, StoreSource } from '../../source/resolve-source.js'
 import { formatSelector } from '../../source/source-string.js'
+import { paintHead } from '../colors.js'
 import type { CommandContext } from '../context.js'
 import { describeError } from '../describe-error.js'
 import { EXIT } from '../exit-codes.js'
@@ -115,7 +116,7 @@ async function list(files: StateFiles, args: AccessArguments, { output }: Comman
   const { states, problems } = files.list()
   const shown = states.filter((state) => target === undefined || state.target === target)
   if (args.json) output.out(toJson({ targets: shown.map(stateDocument) }))
-  else output.out(shown.length === 0 ? 'no accesses here\n' : formatTable([['TARGET', 'DISK', 'BITMAP', 'HOLDS', 'SET UP'], ...shown.flatMap(stateRows)]))
+  else output.out(shown.length === 0 ? 'no accesses here\n' : paintHead(formatTable([['TARGET', 'DISK', 'BITMAP', 'HOLDS', 'SET UP'], ...shown.flatMap(stateRows)]), output.colors))
   for (const problem of problems) output.err(`pbsfs: ${describeError(problem)}\n`)
   return problems.length > 0 ? EXIT.damaged : EXIT.ok
 }

@@ -15,6 +15,7 @@ import { SERVER_RUNTIME_DIR } from '../../source/lock-files.js'
 import { markSnapshotFailed } from '../../source/mark-failed.js'
 import type { StoreSource } from '../../source/resolve-source.js'
 import { openStoreThread, type StoreThread } from '../../source/store-thread.js'
+import { paint } from '../colors.js'
 import type { CommandContext } from '../context.js'
 import { EXIT, type ExitCode } from '../exit-codes.js'
 import { findStoreSource, withSource } from '../open-source.js'
@@ -47,7 +48,7 @@ export async function check(args: CheckArguments, context: CommandContext): Prom
     try {
       const report = await checkOne(args, context, source, store, snapshotsOf)
       if (args.json) documents.push(toDocument(report, source))
-      else context.output.out(formatReport(report))
+      else context.output.out(formatReport(report).replaceAll(/(?<=: )DAMAGED/g, (word) => paint(word, 'red', context.output.colors)))
       code = worse(code, exitCodeOf(report))
       if (args.markFailed) await markDamaged(report, source, context)
     } finally {

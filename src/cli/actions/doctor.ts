@@ -17,6 +17,7 @@ import { parseFingerprint } from '../../keys/encryption-key.js'
 import { MAX_KEY_FILE_SIZE } from '../../keys/key-file.js'
 import { SERVER_RUNTIME_DIR } from '../../source/lock-files.js'
 import { openStoreThread } from '../../source/store-thread.js'
+import { paint } from '../colors.js'
 import type { CommandContext } from '../context.js'
 import { printable } from '../describe-error.js'
 import { unknownVariables, variablesOf } from '../environment.js'
@@ -42,6 +43,7 @@ const MOUNTING: ReadonlySet<Check> = new Set(['container', 'kernel', 'fuse-devic
 const OF_SOURCE: ReadonlySet<Check> = new Set(['source', 'snapshots', 'locks'])
 
 const LABELS = { ok: 'ok', note: 'note', problem: 'PROBLEM' } as const
+const LABEL_STYLES = { ok: 'green', note: 'yellow', PROBLEM: 'red' } as const
 
 /** `pbsfs doctor`: changes nothing, asks for nothing, shows no secret. */
 export async function doctor(args: DoctorArguments, context: CommandContext): Promise<number> {
@@ -54,7 +56,7 @@ export async function doctor(args: DoctorArguments, context: CommandContext): Pr
     ...(args.source === undefined ? [] : await lookAtSource(args.source, keys, context)),
   ]
   if (args.json) output.out(JSON.stringify({ version: DOCTOR_VERSION, ok: !findings.some(isProblem), findings }, null, 2) + '\n')
-  else output.out(formatFindings(findings))
+  else output.out(formatFindings(findings).replaceAll(/^(?:ok|note|PROBLEM)(?= )/gm, (label) => paint(label, LABEL_STYLES[label as keyof typeof LABEL_STYLES], output.colors)))
   return exitCodeFor(findings)
 }
 

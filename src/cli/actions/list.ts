@@ -4,6 +4,7 @@ import { UsageError } from '../../errors/errors.js'
 import type { GroupRef } from '../../source/datastore.js'
 import { formatSnapshotTime } from '../../source/snapshot-time.js'
 import { openStoreThread } from '../../source/store-thread.js'
+import { paintHead } from '../colors.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
 import { formatTime } from '../format-entry.js'
@@ -30,7 +31,7 @@ export async function list(args: ListArguments, context: CommandContext): Promis
     const info = await store.describe()
     const found = await listSnapshots(store, source.selector)
     if (args.json) output.out(JSON.stringify(toDocument(found, info.path), null, 2) + '\n')
-    else output.out(formatList(found, args.utc))
+    else output.out(found.groups.length === 0 ? 'no backups here\n' : paintHead(formatList(found, args.utc), output.colors))
     for (const remark of info.remarks) output.err(`pbsfs: ${remark}\n`)
     for (const { path, reason } of found.skipped) output.err(`pbsfs: ${path}: ${reason}\n`)
     for (const { snapshot, problem } of found.snapshots) if (problem !== undefined) output.err(`pbsfs: ${nameOf(snapshot.group, snapshot.time)}: ${problem}\n`)
@@ -45,7 +46,6 @@ function nameOf({ ns, type, id }: GroupRef, time?: string): string {
 }
 
 function formatList({ groups, snapshots }: StoreSummary, utc: boolean): string {
-  if (groups.length === 0) return 'no backups here\n'
   const rows = [['SNAPSHOT', utc ? 'TIME (UTC)' : 'TIME', 'SIZE', 'ARCHIVES', 'STATE', 'NOTES']]
   let at = 0
   for (const group of groups) {

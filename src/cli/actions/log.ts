@@ -3,6 +3,7 @@ import { isDirectory, type Found } from '../../browse/tree-view.js'
 import { escapeName } from '../../bytes/names.js'
 import { UsageError } from '../../errors/errors.js'
 import type { ResolvedSource } from '../../source/resolve-source.js'
+import { paintHead } from '../colors.js'
 import type { CommandContext } from '../context.js'
 import { entryDocument, formatMode, formatTime } from '../format-entry.js'
 import { findStoreSource, withSource, type OpenSource } from '../open-source.js'
@@ -43,7 +44,7 @@ export async function log(args: LogArguments, context: CommandContext): Promise<
     if (versions.every(({ found }) => found === undefined)) {
       throw new UsageError(`no snapshot of this group has ${escapeName(path)}; pbsfs find SOURCE --all -name NAME looks for it`)
     }
-    context.output.out(args.json ? toDocument(path, versions) : formatVersions(versions, args.utc))
+    context.output.out(args.json ? toDocument(path, versions) : paintHead(formatVersions(versions, args.utc), context.output.colors))
     return source.exitCode()
   }, groupOf)
 }

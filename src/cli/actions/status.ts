@@ -7,6 +7,7 @@ import { currentFolder, resolveMountpoint } from '../../daemon/mountpoint.js'
 import { findRuntimeFolder } from '../../daemon/runtime-folder.js'
 import { STATUS_VERSION, type MountStatus, type StatusDocument } from '../../daemon/status.js'
 import { UsageError } from '../../errors/errors.js'
+import { paintHead } from '../colors.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
 import { formatMapTable, formatStatusDetail, formatStatusTable } from '../format-status.js'
@@ -30,8 +31,8 @@ export async function status(args: StatusArguments, { output }: CommandContext):
   } else if (args.mountpoint !== undefined) {
     output.out(mounts.map(formatStatusDetail).join('\n'))
   } else {
-    output.out(mounts.length === 0 && maps.length === 0 ? 'nothing is mounted\n' : mounts.length === 0 ? '' : formatStatusTable(mounts))
-    if (maps.length > 0) output.out(`${mounts.length === 0 ? '' : '\n'}${formatMapTable(maps)}`)
+    output.out(mounts.length === 0 && maps.length === 0 ? 'nothing is mounted\n' : mounts.length === 0 ? '' : paintHead(formatStatusTable(mounts), output.colors))
+    if (maps.length > 0) output.out(`${mounts.length === 0 ? '' : '\n'}${paintHead(formatMapTable(maps), output.colors)}`)
   }
   return EXIT.ok
 }

@@ -4,6 +4,7 @@ import { kernelMountTable } from '../../daemon/kernel-mount-table.js'
 import { leaveMount } from '../../daemon/leave-mount.js'
 import { currentFolder } from '../../daemon/mountpoint.js'
 import { findRuntimeFolder } from '../../daemon/runtime-folder.js'
+import { paintHead } from '../colors.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
 import { argToBytes } from '../raw-args.js'
@@ -37,6 +38,6 @@ async function listMounts(output: CommandContext['output']): Promise<number> {
     return EXIT.ok
   }
   const rows = mounts.map(({ mountpoint, source }) => [mountpoint, source, `pbsfs umount ${quoteEscaped(mountpoint)}`])
-  output.out(formatTable([['MOUNTPOINT', 'SOURCE', 'LEAVE IT WITH'], ...rows]))
+  output.out(paintHead(formatTable([['MOUNTPOINT', 'SOURCE', 'LEAVE IT WITH'], ...rows]), output.colors))
   return EXIT.ok
 }

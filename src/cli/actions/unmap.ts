@@ -3,6 +3,7 @@ import { kernelMountTable } from '../../daemon/kernel-mount-table.js'
 import { findRuntimeFolder } from '../../daemon/runtime-folder.js'
 import type { MapStatus } from '../../daemon/status.js'
 import { UsageError } from '../../errors/errors.js'
+import { paintHead } from '../colors.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
 import { formatTable } from '../table.js'
@@ -18,7 +19,7 @@ export async function unmap({ device, all }: UnmapArguments, { output }: Command
   if (device !== undefined && all) throw new UsageError('either DEVICE or --all')
   const maps = await listMaps(runtime, kernelMountTable)
   if (device === undefined && !all) {
-    output.out(maps.length === 0 ? 'nothing is mapped\n' : formatTable([['DEVICE', 'STATE', 'SOURCE', 'REMOVE IT WITH'], ...maps.map(mapRow)]))
+    output.out(maps.length === 0 ? 'nothing is mapped\n' : paintHead(formatTable([['DEVICE', 'STATE', 'SOURCE', 'REMOVE IT WITH'], ...maps.map(mapRow)]), output.colors))
     return EXIT.ok
   }
   for (const name of device === undefined ? maps.map((map) => map.device) : [device]) {
