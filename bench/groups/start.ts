@@ -1,4 +1,4 @@
-import { mountArgs, archiveSource, type Bench } from '../measure/bench.js'
+import { archiveSource, type Bench } from '../measure/bench.js'
 import { unmount } from '#src/fuse/mount.js'
 import type { Case, Group } from '../measure/group.js'
 import { PBSFS } from '../measure/mounts.js'
@@ -14,8 +14,7 @@ function startCase(bench: Bench, source: string, part: PartSpec, id: string, mor
     measure: async (record) => {
       const path = bench.mounts.reserve()
       try {
-        const args = mountArgs(bench).join(' ')
-        const line = `'${process.execPath}' '${PBSFS}' mount ${args} '${source}' '${path}' > /dev/null && ls '${path}' > /dev/null`
+        const line = `'${process.execPath}' '${PBSFS}' mount '${source}' '${path}' > /dev/null && ls '${path}' > /dev/null`
         record(id, await timeShell(line, '/'))
         for (const [row, command] of Object.entries(more)) record(row, await timeShell(command, path))
       } finally {

@@ -5,6 +5,7 @@ import type { ChunkLoader } from '../reader/chunk-loader.js'
 import type { FsPath } from '../source/fs-paths.js'
 import type { Tree } from '../tree/tree.js'
 import type { ProblemLog } from './problem-log.js'
+import type { SpareThreads } from './spare-threads.js'
 import type { LockReport, LockSettings } from './snapshot-locking.js'
 
 export interface OpenSettings {
@@ -23,6 +24,8 @@ export interface OpenSettings {
   readonly fallbacks?: readonly FsPath[] | undefined
   /** Absent: snapshots are locked where a server of this host has the store, from when they are entered to the end. */
   readonly locks?: LockSettings | undefined
+  /** Threads that run already. */
+  readonly spares?: SpareThreads | undefined
   readonly log: Log
   readonly problems: ProblemLog
   /** Text of `.pbsfs/status`. */

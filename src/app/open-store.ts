@@ -28,11 +28,12 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
   const reply = settings.replyFd === undefined ? {} : { replyFd: settings.replyFd }
   const fallbacks = settings.fallbacks ?? []
   const sources = [descriptor, ...fallbacks.map((fallback) => ({ kind: 'local' as const, path: fallback }))]
-  const pool = new DecodePool(settings.decoders, { memory: cache.memory, sources, ...reply })
+  const pool = new DecodePool(settings.decoders, { memory: cache.memory, sources, ...reply }, settings.spares?.takeDecoder())
   let store: StoreThread | undefined
   const stalls = new Map<string, string>()
   try {
     store = await openStoreThread(descriptor, {
+      worker: settings.spares?.takeStore(),
       onStall: ({ operation, path: item, seconds, recovered }) => {
         const sentence = `${item}: no answer for ${Math.round(seconds)} s (${operation})`
         if (recovered) stalls.delete(item)

@@ -3,6 +3,7 @@ import { openTree } from '../app/open-tree.js'
 import { resolveFallbacks } from '../app/fallback-stores.js'
 import { ProblemLog } from '../app/problem-log.js'
 import { reportDamage } from '../app/report-damage.js'
+import type { SpareThreads } from '../app/spare-threads.js'
 import { toPlainError, type ErrorFields } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'
 import { decodeSecrets } from '../keys/secrets.js'
@@ -40,9 +41,9 @@ export interface DriverParts {
   readonly onReady: () => void
 }
 
-/** Waits for the start, opens the source, makes the tree and serves it, to the end. */
-export async function serveSession(port: SessionPort, openDriver: (parts: DriverParts) => Driver): Promise<void> {
-  const serving = new ServedSession(port)
+/** `spares`: threads to use, all ended in the end. Waits for the start, opens the source, makes the tree and serves it, to the end. */
+export async function serveSession(port: SessionPort, openDriver: (parts: DriverParts) => Driver, spares?: SpareThreads): Promise<void> {
+  const serving = new ServedSession(port, spares)
   // A promise that nobody waited for is a bug, but no reason to take the mount from its users.
   process.on('unhandledRejection', (reason) => serving.reportBug(reason))
   const start = await new Promise<SessionStart>((resolve) => {
@@ -56,19 +57,22 @@ export async function serveSession(port: SessionPort, openDriver: (parts: Driver
   } catch (error) {
     port.send({ type: 'failed', error: toPlainError(error) })
   } finally {
+    spares?.end()
     await port.close()
   }
 }
 
 class ServedSession {
   readonly #port: SessionPort
+  readonly #spares: SpareThreads | undefined
   readonly #problems = new ProblemLog()
   readonly #log: Log
   #opened: OpenTree | undefined
   #driver: Driver | undefined
 
-  constructor(port: SessionPort) {
+  constructor(port: SessionPort, spares: SpareThreads | undefined) {
     this.#port = port
+    this.#spares = spares
     const at =
       (level: 'debug' | 'info' | 'warn' | 'error') =>
       (message: string, fields?: ErrorFields): void =>
@@ -89,6 +93,8 @@ class ServedSession {
   async run(start: SessionStart, openDriver: (parts: DriverParts) => Driver): Promise<void> {
     const opened = await this.#open(start)
     this.#opened = opened
+    // Of what is no datastore they are not needed.
+    this.#spares?.end()
     try {
       this.#driver = openDriver({
         start,
@@ -123,6 +129,7 @@ class ServedSession {
       damaged,
       fallbacks: await resolveFallbacks(fallbacks.map(decodeBytes), where),
       locks: { mode: lock, releaseAfterMs: server.lockIdleMs ?? DEFAULT_LOCK_IDLE_MS, runtimeDir: server.runtimeDir },
+      spares: this.#spares,
       log: this.#log,
       problems: this.#problems,
       renderStatus: () => Promise.resolve(`${JSON.stringify(this.#status(), null, 2)}\n`),

@@ -1,70 +1,13 @@
 import { parentPort } from 'node:worker_threads'
-import { checksPermissions } from '../fuse/mount-options.js'
-import { raiseReadahead } from '../fuse/readahead.js'
-import type { SessionOptions } from '../fuse/options.js'
-import { FuseSession } from '../fuse/session.js'
-import type { MaybePromise, Tree } from '../tree/tree.js'
+import { SpareThreads } from '../app/spare-threads.js'
 import { nameThread } from '../posix/thread.js'
-import { decodeBytes } from './mount-config.js'
-import { serveSession, type Driver, type DriverParts } from './serve-session.js'
 
 /*
  * The thread that answers the kernel: opens the source, makes the tree, runs the session. The
  * main thread owns the mount; this one only ever sees the device. It is started before there is
- * anything to mount: its modules are loaded by then.
+ * anything to mount: its modules are loaded by then, and so are those of the threads it will need.
  */
 nameThread('pbsfs-session')
-const port = parentPort!
-await serveSession(
-  {
-    send: (message) => port.postMessage(message),
-    onMessage: (listener) => port.on('message', listener),
-    close: () => Promise.resolve(port.close()),
-  },
-  openKernelDriver,
-)
-
-/** The kernel opens files by itself unless the tree wants to know. */
-function openOptions(tree: Tree): Partial<SessionOptions> {
-  const { open, release } = tree
-  if (open === undefined) return {}
-  return {
-    noOpen: false,
-    hooks: {
-      onOpen: (node) => mapLater(open(node), (fh) => ({ fh })),
-      onRelease: (_node, fh) => release?.(fh),
-    },
-  }
-}
-
-function mapLater<T, R>(value: MaybePromise<T>, use: (value: T) => R): MaybePromise<R> {
-  return value instanceof Promise ? value.then(use) : use(value)
-}
-
-function openKernelDriver({ start: { fd, mountpoint, config }, tree, memory, log, onReady }: DriverParts): Driver {
-  const { options } = config
-  const session = new FuseSession({
-    fd,
-    tree,
-    log,
-    options: {
-      ...openOptions(tree),
-      posixAcl: checksPermissions(options),
-      override: { uid: options.uid, gid: options.gid, umask: options.umask },
-      pushMemory: memory,
-      traceRequests: config.log.level === 'debug',
-    },
-    onReady: () => {
-      raiseReadahead(decodeBytes(mountpoint))
-      onReady()
-    },
-  })
-  return {
-    run: () => session.run(),
-    stop: () => session.stop(),
-    counts: () => {
-      const { opcodes, waiting, bytesRead } = session.stats()
-      return { total: opcodes.reduce((sum, opcode) => sum + opcode.count, 0), waiting, bytesRead }
-    },
-  }
-}
+const spares = new SpareThreads()
+const { serveKernelSession } = await import('./serve-kernel-session.js')
+await serveKernelSession(parentPort!, spares)

@@ -130,11 +130,14 @@ export class ChunkLoader {
     this.#begin(ref, priority, [waiter])
   }
 
-  /** A copy of `[from, to)` of the chunk. */
-  copy(ref: ChunkRef, from: number, to: number, priority: Priority): Promise<Uint8Array> {
+  /** Copies `[from, to)` of the chunk to `out[at, ...)`. */
+  copy(ref: ChunkRef, from: number, to: number, out: Uint8Array, at: number, priority: Priority): Promise<void> {
     return new Promise((resolve, reject) => {
       this.request(ref, priority, {
-        ready: (chunk) => resolve(new Uint8Array(chunk.bytes.subarray(from, to))),
+        ready: (chunk) => {
+          out.set(chunk.bytes.subarray(from, to), at)
+          resolve()
+        },
         fail: reject,
       })
     })

@@ -217,8 +217,7 @@ export class ChunkStream implements ReadAt {
     if (this.#isZero(i)) return
     try {
       for (let wait = this.#index.pending?.(i, i); wait !== undefined; wait = this.#index.pending?.(i, i)) await wait
-      const bytes = await this.#loader.copy(this.#ref(i), from - start, to - start, out.length <= SMALL_READ ? 'urgent' : 'demand')
-      out.set(bytes, from - offset)
+      await this.#loader.copy(this.#ref(i), from - start, to - start, out, from - offset, out.length <= SMALL_READ ? 'urgent' : 'demand')
     } catch (error) {
       throw replaceFields(error, { stream: this.name, offset: from, length: to - from })
     }

@@ -9,6 +9,7 @@ export const STORE_METHODS: readonly StoreMethod[] = [
   'lockSnapshot', 'unlockSnapshot',
 ] // prettier-ignore
 
+/** The first message to the thread. */
 export interface StoreThreadData {
   readonly descriptor: LocalSourceDescriptor
 }

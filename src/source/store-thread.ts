@@ -1,5 +1,4 @@
-import { Worker } from 'node:worker_threads'
-import { SMALL_HEAP } from '../bytes/limits.js'
+import type { Worker } from 'node:worker_threads'
 import { escapeName } from '../bytes/names.js'
 import { AbortedError, fromPlainError, SourceError } from '../errors/errors.js'
 import type {
@@ -9,6 +8,7 @@ import type {
 import { showPath } from './fs-paths.js'
 import type { Manifest } from './manifest.js'
 import { OPEN_ID, type StoreMethod, type StoreReply, type StoreRequest, type StoreThreadData } from './store-messages.js'
+import { startStoreThread } from './start-store-thread.js'
 
 /** A call that takes this long is reported: a dead file server, a disk that hangs. */
 const DEFAULT_STALL_MS = 30_000
@@ -29,6 +29,8 @@ export interface StoreThreadOptions {
   readonly stallMs?: number
   /** Called once when a call is overdue, and once more when that call ends. */
   readonly onStall?: (stall: Stall) => void
+  /** The thread, when one runs already. */
+  readonly worker?: Worker | undefined
 }
 
 interface Call {
@@ -73,12 +75,8 @@ export class StoreThread implements Datastore {
     this.descriptor = descriptor
     this.#stallMs = options.stallMs ?? DEFAULT_STALL_MS
     this.#onStall = options.onStall
-    const workerData: StoreThreadData = { descriptor }
-    this.#worker = new Worker(new URL('./store-worker.js', import.meta.url), {
-      workerData,
-      name: 'pbsfs-store',
-      resourceLimits: SMALL_HEAP,
-    })
+    this.#worker = options.worker ?? startStoreThread()
+    this.#worker.postMessage({ descriptor } satisfies StoreThreadData)
     this.#worker.on('message', (reply: StoreReply) => this.#settle(reply))
     this.#worker.on('error', (error) => this.#end(error))
     this.#worker.on('exit', () => this.#end(new AbortedError('the thread that reads the datastore has ended')))

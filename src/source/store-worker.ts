@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort } from 'node:worker_threads'
 import { toPlainError } from '../errors/errors.js'
 import { nameThread } from '../posix/thread.js'
 import { openLocalDatastore, type LocalDatastore } from './local-datastore.js'
@@ -8,7 +8,6 @@ nameThread('pbsfs-store')
 
 /** The thread of one datastore directory: answers one request after the other. */
 const port = parentPort!
-const { descriptor } = workerData as StoreThreadData
 
 function reply(message: StoreReply, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer)
@@ -26,11 +25,18 @@ async function answer(store: LocalDatastore, { id, method, args }: StoreRequest)
   }
 }
 
-try {
-  const { s3Cache } = descriptor
-  const store = openLocalDatastore(descriptor.path, s3Cache === undefined ? {} : { s3Cache })
-  port.on('message', (request: StoreRequest) => void answer(store, request))
-  reply({ id: OPEN_ID, result: undefined })
-} catch (error) {
-  reply({ id: OPEN_ID, error: toPlainError(error) })
+let store: LocalDatastore | undefined
+
+function open({ descriptor: { path, s3Cache } }: StoreThreadData): void {
+  try {
+    store = openLocalDatastore(path, s3Cache === undefined ? {} : { s3Cache })
+    reply({ id: OPEN_ID, result: undefined })
+  } catch (error) {
+    reply({ id: OPEN_ID, error: toPlainError(error) })
+  }
 }
+
+port.on('message', (message: StoreThreadData | StoreRequest) => {
+  if ('descriptor' in message) open(message)
+  else if (store !== undefined) void answer(store, message)
+})

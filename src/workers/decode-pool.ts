@@ -1,7 +1,7 @@
-import { Worker } from 'node:worker_threads'
-import { SMALL_HEAP } from '../bytes/limits.js'
+import type { Worker } from 'node:worker_threads'
 import { fromPlainError, SourceError } from '../errors/errors.js'
 import type { DecodeRequest, DecodeResult, DecoderHello, DecoderKey, DecoderSetup, ToDecoder } from './messages.js'
+import { startDecodeThread } from './start-decode-thread.js'
 
 /**
  * Somebody waits for a few bytes of it, as for a directory; somebody waits for it; it will probably be wanted soon;
@@ -41,12 +41,13 @@ interface Decoder {
 }
 
 /**
- * Threads that turn blobs into verified chunks. Every piece of work handed in is finished
+ * Threads that turn blobs into verified chunks: one from the start, others when there is work for them. Every piece of work handed in is finished
  * exactly once, also when its thread dies.
  */
 export class DecodePool {
   readonly #setup: DecoderSetup
-  readonly #size: number
+  /** Threads at most. */
+  #size: number
   readonly #keys: DecoderKey[]
   readonly #decoders = new Set<Decoder>()
   readonly #queues: Record<Priority, DecodeWork[]> = { urgent: [], demand: [], prefetch: [], background: [] }
@@ -55,11 +56,12 @@ export class DecodePool {
   #closed = false
   #failure: Error | undefined
 
-  constructor(size: number, setup: DecoderSetup) {
+  /** `first`: a decode thread that runs already. */
+  constructor(size: number, setup: DecoderSetup, first?: Worker) {
     this.#size = size
     this.#setup = setup
     this.#keys = [...(setup.keys ?? [])]
-    for (let i = 0; i < size; i++) this.#start()
+    this.#start(first)
   }
 
   get size(): number {
@@ -80,6 +82,8 @@ export class DecodePool {
     }
     this.#queues[work.priority].push(work)
     this.#dispatch()
+    const { threads, running, queued } = this.stats()
+    if (threads < this.#size && running + queued > threads * DEPTH) this.#start()
   }
 
   /** Moves work that is still queued to a more urgent queue. */
@@ -110,11 +114,10 @@ export class DecodePool {
     await Promise.all(decoders.map((decoder) => decoder.worker.terminate()))
   }
 
-  #start(): void {
-    const workerData: DecoderSetup = { ...this.#setup, keys: this.#keys }
-    const worker = new Worker(new URL('./decode-worker.js', import.meta.url), { workerData, resourceLimits: SMALL_HEAP })
+  #start(worker: Worker = startDecodeThread()): void {
     const decoder: Decoder = { worker, inFlight: new Map(), ready: false }
     this.#decoders.add(decoder)
+    worker.postMessage({ setup: { ...this.#setup, keys: this.#keys } } satisfies ToDecoder)
     worker.on('message', (message: DecodeResult | DecoderHello) => {
       if ('hello' in message) this.#greet(decoder, message)
       else this.#complete(decoder, message)
@@ -193,7 +196,10 @@ export class DecodePool {
     decoder.inFlight.clear()
     if (!this.#closed) {
       this.#crashes++
-      if (!decoder.ready || this.#crashes > MAX_CRASHES) this.#fail(error)
+      const others = [...this.#decoders].some(({ ready }) => ready)
+      // One that cannot be had beside others is done without.
+      if (!decoder.ready && others) this.#size = this.#decoders.size
+      else if (!decoder.ready || this.#crashes > MAX_CRASHES) this.#fail(error)
       else this.#start()
     }
     // Whether an answer left before the thread died is unknown: to the kernel a second one is no harm.

@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort } from 'node:worker_threads'
 import { writevSync } from 'node:fs'
 import { toPlainError } from '../errors/errors.js'
 import { nameThread, stayBehind } from '../posix/thread.js'
@@ -10,22 +10,30 @@ nameThread('pbsfs-decode')
 // Whoever asks for attributes does not wait for what others read.
 stayBehind()
 
-const setup = workerData as DecoderSetup
-const memory = new Uint8Array(setup.memory)
 const port = parentPort!
+let memory: Uint8Array
+let replyFd: number | undefined
+let decoder: ChunkDecoder
 
-try {
-  const decoder = new ChunkDecoder(setup.sources.map(openChunkSource), setup.keys)
-  port.on('message', (message: ToDecoder) => {
-    if ('addKey' in message) decoder.addKey(message.addKey)
-    else void serve(decoder, message).then((result) => port.postMessage(result))
-  })
-  port.postMessage({ hello: true } satisfies DecoderHello)
-} catch (error) {
-  port.postMessage({ hello: true, error: toPlainError(error) } satisfies DecoderHello)
+port.on('message', (message: ToDecoder) => {
+  if ('setup' in message) begin(message.setup)
+  else if ('addKey' in message) decoder.addKey(message.addKey)
+  else void serve(message).then((result) => port.postMessage(result))
+})
+
+function begin(setup: DecoderSetup): void {
+  memory = new Uint8Array(setup.memory)
+  replyFd = setup.replyFd
+  let error: DecoderHello['error']
+  try {
+    decoder = new ChunkDecoder(setup.sources.map(openChunkSource), setup.keys)
+  } catch (failure) {
+    error = toPlainError(failure)
+  }
+  port.postMessage({ hello: true, ...(error === undefined ? {} : { error }) } satisfies DecoderHello)
 }
 
-async function serve(decoder: ChunkDecoder, request: DecodeRequest): Promise<DecodeResult> {
+async function serve(request: DecodeRequest): Promise<DecodeResult> {
   let found: Substitute | undefined
   try {
     const target = memory.subarray(request.offset, request.offset + request.length)
@@ -40,7 +48,6 @@ async function serve(decoder: ChunkDecoder, request: DecodeRequest): Promise<Dec
 
 /** Writes one whole answer. Whoever waits for it hears from the owner of the queue when this fails. */
 function send(answer: Answer): boolean {
-  const { replyFd } = setup
   if (replyFd === undefined) return false
   const parts: Uint8Array[] = [answer.header]
   for (let i = 0; i < answer.ranges.length; i += 2) {

@@ -8,7 +8,7 @@ export interface DecoderKey {
   readonly key: BlobKey
 }
 
-/** What a decode thread is given at its start. */
+/** What a decode thread is told first. */
 export interface DecoderSetup {
   /** The chunk cache's memory; results are written there. */
   readonly memory: SharedArrayBuffer
@@ -42,8 +42,8 @@ export interface DecodeRequest {
   readonly answers: readonly Answer[]
 }
 
-/** What a decode thread is sent. A key comes before the first request that needs it. */
-export type ToDecoder = DecodeRequest | { readonly addKey: DecoderKey }
+/** What a decode thread is sent: its setup first, a key before the first request that needs it. */
+export type ToDecoder = { readonly setup: DecoderSetup } | { readonly addKey: DecoderKey } | DecodeRequest
 
 /** Exactly one for each request. `unsent`: indices of answers that could not be written. */
 export interface DecodeResult {
@@ -54,7 +54,7 @@ export interface DecodeResult {
   readonly substitute?: { readonly source: number; readonly error: PlainError }
 }
 
-/** First message of a thread: it is ready, or why it is not. */
+/** Answer to the setup: the thread is ready, or why it is not. */
 export interface DecoderHello {
   readonly hello: true
   readonly error?: PlainError
