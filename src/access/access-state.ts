@@ -1,13 +1,14 @@
 import { JsonNumber, parseJson, type JsonObject, type JsonValue } from '../bytes/json.js'
 import { FormatError, UnsupportedError } from '../errors/errors.js'
+import { MAX_MANIFEST_FILES } from '../source/manifest.js'
 import { isBackupType, isSafeId, type BackupType } from '../source/names.js'
 import { parseSnapshotTime } from '../source/snapshot-time.js'
 
 const STATE_VERSION = 1
 
-/** Of a state file, in bytes: far more than any machine has disks. */
-export const MAX_STATE_SIZE = 1024 * 1024
-const MAX_DISKS = 1024
+/** Of a state file, in bytes: as many disks as a manifest can list, each with many runs that failed. */
+export const MAX_STATE_SIZE = 16 * 1024 * 1024
+const MAX_DISKS = MAX_MANIFEST_FILES
 
 /** What a target did with its bitmap of a disk; as QEMU's PBSBitmapAction. */
 export type BitmapAction = 'new' | 'used' | 'invalid' | 'not-used' | 'not-used-removed'

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { whyNotComparable, type ImageVersion } from '../browse/diff-images.js'
+import { escapeName } from '../bytes/names.js'
 import type { RangeList } from '../bytes/range-list.js'
 import { BusyError, IntegrityError, isPbsfsError, KeyError, NodeError, SourceError, UsageError } from '../errors/errors.js'
 import { isDamage } from '../errors/is-damage.js'
-import { groupName, type AccessState, type ActiveAccess, type ActiveDisk, type Base, type BitmapAction, type DiskState, type GroupPlace } from './access-state.js'
+import { groupName, isBitmapName, isTargetId, type AccessState, type ActiveAccess, type ActiveDisk, type Base, type BitmapAction, type DiskState, type GroupPlace } from './access-state.js'
 import { dirtyRanges } from './dirty-ranges.js'
 import { exportName, type Disk, type SnapshotDisks } from './snapshot-disks.js'
 import type { StateFiles } from './state-files.js'
@@ -47,12 +48,14 @@ export interface DiskRanges {
  * run with that bitmap that ended well; a bitmap of another name is dropped, and without one all are.
  * BusyError while an access of this target to the group is set up.
  */
-export function setupAccess(
+export async function setupAccess(
   files: StateFiles,
   disks: SnapshotDisks,
   request: { readonly target: string; readonly place: GroupPlace; readonly snapshot: string; readonly bitmap: string | undefined },
 ): Promise<Access> {
   const { target, place, bitmap } = request
+  requireName('TARGET-ID', target, isTargetId)
+  if (bitmap !== undefined) requireName('the name of a bitmap', bitmap, isBitmapName)
   return files.update(target, place, async (state) => {
     if (state.active !== undefined) throw stillActive(target, state.active)
     const snapshot = await disks.resolveTime(request.snapshot)
@@ -72,6 +75,10 @@ export function setupAccess(
     const since = Math.floor(Date.now() / 1000)
     return [{ ...state, bases, active: { id, snapshot, since, disks: active } }, { id, place, snapshot, disks: told }]
   })
+}
+
+function requireName(what: string, name: string, isValid: (name: string) => boolean): void {
+  if (!isValid(name)) throw new UsageError(`"${escapeName(name)}" cannot be ${what}: letters, digits and ._:@+- , at most 128`)
 }
 
 /**

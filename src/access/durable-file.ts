@@ -2,6 +2,7 @@ import {
   closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, readdirSync, readSync, renameSync, writeSync,
 } from 'node:fs' // prettier-ignore
 import { dirname } from 'node:path'
+import { SourceError } from '../errors/errors.js'
 import { tryLock } from '../posix/flock.js'
 import { fsError, sourceError } from '../source/fs-paths.js'
 
@@ -50,11 +51,21 @@ export function writeDurably(steps: FileSteps, path: string, bytes: Uint8Array):
   steps.syncFolder(dirname(path))
 }
 
-/** Makes a folder and those above it; when this returns, they last. SourceError. */
+/**
+ * Makes a folder and those above it; when this returns, they last, also those that somebody made who ended before he
+ * could see to that. SourceError.
+ */
 export function makeFolders(steps: FileSteps, path: string): void {
   const parent = dirname(path)
-  if (parent !== path) makeFolders(steps, parent)
-  if (steps.makeFolder(path)) steps.syncFolder(parent)
+  if (parent === path) return
+  makeFolders(steps, parent)
+  const isNew = steps.makeFolder(path)
+  try {
+    steps.syncFolder(parent)
+  } catch (error) {
+    // One that we may pass and not read was there before us.
+    if (isNew || !(error instanceof SourceError) || error.fields['code'] !== 'EACCES') throw error
+  }
 }
 
 /** On the file systems of this machine. */

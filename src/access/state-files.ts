@@ -51,12 +51,16 @@ export class StateFiles {
    */
   async update<T>(target: string, place: GroupPlace, change: (state: AccessState) => Promise<readonly [AccessState, T]>): Promise<T> {
     const path = this.#pathOf(target, place)
-    makeFolders(this.#steps, dirname(path))
+    // A file that is there is in folders that last.
+    if (this.#steps.read(path, MAX_STATE_SIZE) === undefined) makeFolders(this.#steps, dirname(path))
     const lock = this.#steps.lock(`${path}.lock`)
     if (lock === undefined) throw new BusyError(`another pbsfs is changing the access of ${target} at this moment; try again`, { path })
     try {
       const [state, result] = await change(this.#read(path) ?? emptyState(target, place))
-      writeDurably(this.#steps, path, encodeState(state))
+      const bytes = encodeState(state)
+      // What cannot be read again is not written.
+      parseState(bytes, path)
+      writeDurably(this.#steps, path, bytes)
       return result
     } finally {
       lock.release()

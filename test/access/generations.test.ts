@@ -4,14 +4,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import type { GroupPlace } from '#src/access/access-state.js'
-import { GroupDisks, type Disk, type SnapshotDisks } from '#src/access/snapshot-disks.js'
+import { GroupDisks, type SnapshotDisks } from '#src/access/snapshot-disks.js'
 import { StateFiles } from '#src/access/state-files.js'
 import { TreeView } from '#src/browse/tree-view.js'
-import { imageVersionOf } from '#src/browse/diff-images.js'
 import { SourceError } from '#src/errors/errors.js'
 import { ExternalCopier, type CopierRun } from '../support/external-copier.js'
 import { goldenDir } from '../support/golden.js'
-import { memoryImage } from '../support/memory-image.js'
+import { MEMORY_CHUNK, MemoryGroup, type MemoryDisk } from '../support/memory-group.js'
 import { MemorySteps } from '../support/memory-steps.js'
 import { describeWith } from '../support/needs.js'
 import { OpenedTree } from '../support/opened-tree.js'
@@ -31,31 +30,8 @@ function changedChunks(before: Buffer, after: Buffer, step: number): number[] {
 const starts = (ranges: CopierRun['read'], archive: string, step: number): number[] =>
   (ranges.get(archive) ?? []).flatMap(({ offset, length }) => Array.from({ length: Math.ceil(length / step) }, (_, i) => offset + i * step))
 
-const STEP = 16
+const STEP = MEMORY_CHUNK
 const time = (i: number) => `2026-01-01T00:${String(Math.floor(i / 60)).padStart(2, '0')}:${String(i % 60).padStart(2, '0')}Z`
-
-/** Snapshots of disks in memory. */
-class MemoryGroup implements SnapshotDisks {
-  readonly snapshots = new Map<string, Map<string, { bytes: Buffer; domain: string }>>()
-
-  async resolveTime(name: string): Promise<string> {
-    return name
-  }
-
-  async list(name: string): Promise<Disk[]> {
-    const disks = this.snapshots.get(name)
-    if (disks === undefined) throw new SourceError('gone', { code: 'ENOENT' })
-    return Promise.all([...disks.keys()].map(async (archive) => (await this.find(name, archive)) as Disk))
-  }
-
-  async find(name: string, archive: string): Promise<Disk | string> {
-    const disk = this.snapshots.get(name)?.get(archive)
-    if (disk === undefined) return `${name} is gone`
-    const stream = memoryImage(disk.bytes, { chunkSize: STEP, digestDomain: disk.domain })
-    const version = await imageVersionOf(stream)
-    return { archive, stream, version, csum: version.chunks!.csum }
-  }
-}
 
 type Step =
   | { readonly kind: 'write'; readonly disk: number; readonly chunks: readonly number[]; readonly value: number }
@@ -84,7 +60,7 @@ it.each([['with failures alone', calm], ['with everything else', wild]])('whatev
     fc.asyncProperty(steps, async (story) => {
       const group = new MemoryGroup()
       const copier = new ExternalCopier(newFiles(), 'tape', place)
-      const live = new Map<string, { bytes: Buffer; domain: string }>()
+      const live = new Map<string, MemoryDisk>()
       const diskOf = (number: number) => {
         const name = `drive-scsi${number}.img`
         const known = live.get(name) ?? { bytes: Buffer.alloc(8 * STEP), domain: 'plain' }
@@ -121,7 +97,7 @@ it.each([['with failures alone', calm], ['with everything else', wild]])('whatev
           case 'run': {
             diskOf(0)
             const snapshot = time(count++)
-            group.snapshots.set(snapshot, new Map([...live].map(([name, { bytes, domain }]) => [name, { bytes: Buffer.from(bytes), domain }])))
+            group.add(snapshot, Object.fromEntries(live))
             await copier.run(group, snapshot, step.bitmap, step.failAfter)
             if (step.failAfter === undefined) expect(new Map([...live].map(([name, { bytes }]) => [name, bytes]))).toEqual(copier.copies)
           }
@@ -136,7 +112,7 @@ it('a block that was written and put back while runs failed is read again', asyn
   const group = new MemoryGroup()
   const copier = new ExternalCopier(newFiles(), 'tape', place)
   const states = [0, 1, 0].map((value) => Buffer.alloc(4 * STEP, 7).fill(value, STEP, 2 * STEP))
-  states.forEach((bytes, i) => group.snapshots.set(time(i), new Map([['drive-scsi0.img', { bytes, domain: 'plain' }]])))
+  states.forEach((bytes, i) => group.add(time(i), { 'drive-scsi0.img': bytes }))
   await copier.run(group, time(0), 'a')
   await copier.run(group, time(1), 'a', 1)
   expect(copier.copies.get('drive-scsi0.img')).toEqual(states[1])

@@ -11,7 +11,7 @@ interface File {
 }
 
 /** How much of what was not synced a loss of power takes. */
-export type Loss = 'nothing' | 'names' | 'contents' | 'all'
+export type Loss = 'names' | 'contents' | 'all'
 
 /** A file system in memory that forgets what was not synced, and ends its user before any step. */
 export class MemorySteps implements FileSteps {
@@ -25,7 +25,15 @@ export class MemorySteps implements FileSteps {
   readonly #locks = new Set<string>()
   #nextFd = 3
 
-  /** The machine starts again; locks are gone. */
+  /** The process has ended, the machine has not. */
+  goOn(): void {
+    this.#locks.clear()
+    this.#open.clear()
+    this.count = 0
+    this.endBefore = Infinity
+  }
+
+  /** The machine starts again without what was not synced. */
   restart(loss: Loss): void {
     if (loss === 'all' || loss === 'names') this.#names = new Map(this.#syncedNames)
     for (const file of this.#names.values()) {
@@ -36,10 +44,7 @@ export class MemorySteps implements FileSteps {
       file.synced = Buffer.from(file.bytes)
     }
     this.#syncedNames = new Map(this.#names)
-    this.#locks.clear()
-    this.#open.clear()
-    this.count = 0
-    this.endBefore = Infinity
+    this.goOn()
   }
 
   makeFolder(path: string): boolean {

@@ -1,9 +1,9 @@
 import { accessRanges, setupAccess, teardownAccess, type Access, type DiskAccess } from '../../access/access.js'
-import { groupName, isBitmapName, isTargetId, type AccessState, type GroupPlace } from '../../access/access-state.js'
+import { groupName, type AccessState, type GroupPlace } from '../../access/access-state.js'
 import { exportName, GroupDisks } from '../../access/snapshot-disks.js'
 import { StateFiles } from '../../access/state-files.js'
 import { stateEnvironment, stateFolder } from '../../access/state-folder.js'
-import { escapeName } from '../../bytes/names.js'
+import { escapeName, escapeText } from '../../bytes/names.js'
 import { UsageError } from '../../errors/errors.js'
 import type { ResolvedSource, StoreSource } from '../../source/resolve-source.js'
 import { formatSelector } from '../../source/source-string.js'
@@ -61,16 +61,11 @@ const OPERANDS: Readonly<Record<AccessAction, readonly [least: number, most: num
 function requireOperands(action: AccessAction, operands: readonly string[]): void {
   const [least, most, form] = OPERANDS[action]
   if (operands.length < least || operands.length > most) throw new UsageError(`access ${action} takes: ${form}`)
-  const [target] = operands
-  if (target !== undefined && !isTargetId(target)) {
-    throw new UsageError(`"${escapeName(argToBytes(target))}" cannot be a TARGET-ID: letters, digits and ._:@+- , at most 128`)
-  }
 }
 
 async function setup(files: StateFiles, args: AccessArguments, context: CommandContext): Promise<number> {
   const target = args.operands[0]!
   const { bitmap } = args
-  if (bitmap !== undefined && !isBitmapName(bitmap)) throw new UsageError(`--bitmap: "${bitmap}" is no name: letters, digits and ._:@+- , at most 128`)
   const found = snapshotOf(await findStoreSource(args, context))
   const done = await withSource(
     args,
@@ -151,7 +146,7 @@ function placeOf({ path, selector }: StoreSource): GroupPlace {
 
 function formatAccess({ id, place, snapshot, disks }: Access): string {
   const rows = disks.map(({ exportName: name, size, bitmap, dirty, action, reason }) => [
-    name, formatSize(size), bitmap ?? '-', formatSize(dirty), reason === undefined ? action : `${action} (${escapeName(reason)})`,
+    name, formatSize(size), bitmap ?? '-', formatSize(dirty), reason === undefined ? action : `${action} (${escapeText(reason)})`,
   ]) // prettier-ignore
   return `access ${id} to ${groupName(place)}/${snapshot}\n${formatTable([['DISK', 'SIZE', 'BITMAP', 'TO READ', 'ACTION'], ...rows])}`
 }
