@@ -28,7 +28,7 @@ const end = (success: boolean, id?: string, where = place) => teardownAccess(fil
 const state = (): AccessState => files.list().states[0]!
 
 /** Action and bytes to read of the one disk. */
-async function look(snapshot: string, bitmap?: string | undefined, success = true): Promise<[string, number]> {
+async function look(snapshot: string, bitmap?: string, success = true): Promise<[string, number]> {
   const { disks } = await setupAccess(files, group, { target: 'tape', place, snapshot, bitmap })
   await end(success)
   return [disks[0]!.action, disks[0]!.dirty]
