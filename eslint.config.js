@@ -25,6 +25,7 @@ const mayImport = {
   'fuse-native': ['bytes', 'errors', 'tree'],
   browse: ['bytes', 'errors', 'source', 'tree'],
   access: ['bytes', 'errors', 'posix', 'source', 'browse'],
+  overlay: ['bytes', 'errors', 'posix'],
   restore: ['bytes', 'errors', 'posix', 'tree', 'browse'],
   check: ['bytes', 'errors', 'index', 'source', 'browse'],
   doctor: ['bytes', 'errors', 'source', 'browse'],

@@ -1,0 +1,112 @@
+import { close, fdatasync, ftruncate, open, read, write } from 'node:fs'
+import { promisify } from 'node:util'
+import { nameOfErrno } from '../errors/errno.js'
+import { TargetError } from '../errors/errors.js'
+import { escapeName } from '../bytes/names.js'
+import { files } from '../posix/files.js'
+
+const openFile = promisify(open)
+const closeFile = promisify(close)
+const syncFile = promisify(fdatasync)
+const truncateFile = promisify(ftruncate)
+
+/** A file that is written at any place. What was not synced may be lost with the power, in any part. */
+export interface BlockFile {
+  /** All of `into`, or an error; behind the end there are zeros. */
+  read(into: Uint8Array, offset: number): Promise<void>
+  write(bytes: Uint8Array, offset: number): Promise<void>
+  /** Makes a range read as zeros, without taking room where that can be. */
+  zero(offset: number, length: number): Promise<void>
+  /** Everything written before is on the disk when it resolves. */
+  sync(): Promise<void>
+  close(): Promise<void>
+}
+
+const ZEROS = Buffer.alloc(1024 * 1024)
+
+/** A file or block device of this host. */
+export class SystemFile implements BlockFile {
+  readonly #fd: number
+  readonly #path: string
+
+  private constructor(fd: number, path: string) {
+    this.#fd = fd
+    this.#path = path
+  }
+
+  /** `flags` as of open(2). Rejects with TargetError. */
+  static async open(path: Buffer, flags: number): Promise<SystemFile> {
+    const shown = escapeName(path)
+    try {
+      return new SystemFile(await openFile(path, flags, 0o600), shown)
+    } catch (error) {
+      throw failure('open', shown, error)
+    }
+  }
+
+  /** Bytes; of a block device, too. */
+  get size(): number {
+    return files().seekEnd(this.#fd)
+  }
+
+  async truncate(size: number): Promise<void> {
+    try {
+      await truncateFile(this.#fd, size)
+    } catch (error) {
+      throw failure('set the size of', this.#path, error)
+    }
+  }
+
+  async read(into: Uint8Array, offset: number): Promise<void> {
+    for (let at = 0; at < into.length; ) {
+      const count = await new Promise<number>((resolve, reject) => {
+        read(this.#fd, into, at, into.length - at, offset + at, (error, done) => (error === null ? resolve(done) : reject(failure('read', this.#path, error))))
+      })
+      if (count === 0) {
+        into.fill(0, at)
+        return
+      }
+      at += count
+    }
+  }
+
+  async write(bytes: Uint8Array, offset: number): Promise<void> {
+    for (let at = 0; at < bytes.length; ) {
+      at += await new Promise<number>((resolve, reject) => {
+        write(this.#fd, bytes, at, bytes.length - at, offset + at, (error, done) => (error === null ? resolve(done) : reject(failure('write', this.#path, error))))
+      })
+    }
+  }
+
+  async zero(offset: number, length: number): Promise<void> {
+    if (files().punchHole(this.#fd, offset, length) >= 0) return
+    for (let done = 0; done < length; done += ZEROS.length) {
+      await this.write(ZEROS.subarray(0, Math.min(ZEROS.length, length - done)), offset + done)
+    }
+  }
+
+  async sync(): Promise<void> {
+    try {
+      await syncFile(this.#fd)
+    } catch (error) {
+      throw failure('write', this.#path, error)
+    }
+  }
+
+  close(): Promise<void> {
+    return closeFile(this.#fd)
+  }
+}
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  ENOSPC: 'Free space there; what was written so far is kept.',
+  EDQUOT: 'Free space there, or have the quota raised; what was written so far is kept.',
+}
+
+function failure(operation: string, path: string, error: unknown): TargetError {
+  const { errno, code } = error as NodeJS.ErrnoException
+  const name = errno === undefined ? (code ?? 'EIO') : nameOfErrno(errno)
+  const remedy = REMEDIES[name]
+  const fields = { path, operation, code: name, ...(remedy === undefined ? {} : { remedy }) }
+  return new TargetError(`${path}: cannot ${operation} (${name})`, fields, { cause: error })
+}

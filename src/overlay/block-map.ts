@@ -1,0 +1,196 @@
+import { FormatError } from '../errors/errors.js'
+import type { BlockFile } from './block-file.js'
+import { BOOT_ID_AT, decodeHeader, encodeBootId, encodeHeader, HEADER_SIZE, MAX_BLOCKS, type MapHeader } from './map-header.js'
+
+type Range = readonly [from: number, to: number]
+
+const NOTHING: Range = [0, 0]
+
+/** One range that holds both. */
+function joined(a: Range, b: Range): Range {
+  if (a[0] === a[1]) return b
+  return b[0] === b[1] ? a : [Math.min(a[0], b[0]), Math.max(a[1], b[1])]
+}
+
+/**
+ * Which blocks of a disk are in its file, and not in the backup any more; kept in a file of its own that survives
+ * a crash at any point. A bit, once set, stays set.
+ *
+ *     0                     header, see map-header.ts
+ *     4096                  bits that are true whatever happened: their blocks were synced before
+ *     4096 + n              bits that are true as long as the host has not lost its memory since they were written
+ *
+ * n: bytes of the bits, rounded up to 4096. Bit i of byte j is block 8j+i. Memory was lost when the boot id in the
+ * header is another one than the host's now: then the second half may tell of blocks that never reached the disk.
+ */
+export class BlockMap {
+  readonly header: MapHeader
+  readonly #file: BlockFile
+  readonly #bits: Uint8Array
+  /** Bytes of the first half that lack something. */
+  #behind: Range
+  /** Bytes of the second half that do. */
+  #unwritten: Range = NOTHING
+  #writing: Promise<void> = Promise.resolve()
+  #count: number
+  #checkpoint: Promise<void> = Promise.resolve()
+
+  private constructor(file: BlockFile, header: MapHeader, bits: Uint8Array, behind: Range) {
+    this.#file = file
+    this.header = header
+    this.#bits = bits
+    this.#behind = behind
+    this.#count = countBits(bits)
+  }
+
+  /** A map without blocks, in an empty file. */
+  static async create(file: BlockFile, header: MapHeader, bootId: string): Promise<BlockMap> {
+    const bits = new Uint8Array(bytesFor(header))
+    await file.write(encodeHeader(header, bootId), 0)
+    await file.zero(HEADER_SIZE, 2 * paddedSize(bits.length))
+    await file.sync()
+    return new BlockMap(file, header, bits, NOTHING)
+  }
+
+  /** FormatError when the file is no such map, or a damaged one. */
+  static async open(file: BlockFile, name: string, bootId: string): Promise<BlockMap> {
+    const head = Buffer.alloc(HEADER_SIZE)
+    await file.read(head, 0)
+    const { header, bootId: written } = decodeHeader(head, name)
+    const length = bytesFor(header)
+    const safe = new Uint8Array(length)
+    await file.read(safe, HEADER_SIZE)
+    checkTail(safe, header, name)
+    if (written !== bootId) {
+      // The second half is nothing to go by until it is made anew; only then may the header say that it is.
+      await file.write(safe, HEADER_SIZE + paddedSize(length))
+      await file.sync()
+      await file.write(encodeBootId(bootId), BOOT_ID_AT)
+      await file.sync()
+      return new BlockMap(file, header, safe, NOTHING)
+    }
+    const bits = new Uint8Array(length)
+    await file.read(bits, HEADER_SIZE + paddedSize(length))
+    checkTail(bits, header, name)
+    for (let i = 0; i < length; i++) bits[i]! |= safe[i]!
+    return new BlockMap(file, header, bits, [0, length])
+  }
+
+  /** Blocks that are in the file. */
+  get count(): number {
+    return this.#count
+  }
+
+  get blocks(): number {
+    return blocksOf(this.header)
+  }
+
+  has(block: number): boolean {
+    return (this.#bits[block >> 3]! & (1 << (block & 7))) !== 0
+  }
+
+  /** The first block at or behind `block` that is, or is not, in the file; `blocks` when there is none. */
+  next(block: number, inFile: boolean): number {
+    const { blocks } = this
+    const skip = inFile ? 0 : 0xff
+    for (let at = block; at < blocks; ) {
+      if ((at & 7) === 0 && this.#bits[at >> 3] === skip) at += 8
+      else if (this.has(at) === inFile) return at
+      else at++
+    }
+    return blocks
+  }
+
+  /**
+   * Blocks `[from, to)` are in the file. Resolves when a crash of this program cannot undo that any more; a loss of
+   * power can, until `checkpoint`.
+   */
+  async add(from: number, to: number): Promise<void> {
+    let first = -1
+    for (let block = from; block < to; block++) {
+      if (this.has(block)) continue
+      this.#bits[block >> 3]! |= 1 << (block & 7)
+      this.#count++
+      if (first < 0) first = block
+    }
+    if (first < 0) return
+    const [start, end] = [first >> 3, ((to - 1) >> 3) + 1]
+    this.#behind = joined(this.#behind, [start, end])
+    this.#unwritten = joined(this.#unwritten, [start, end])
+    await this.#writeBits()
+  }
+
+  /** One after the other: of two that write the same byte, the one that began first must not end last. */
+  #writeBits(): Promise<void> {
+    const before = this.#writing
+    const next = before.then(async () => {
+      const [from, to] = this.#unwritten
+      if (to === from) return
+      this.#unwritten = NOTHING
+      try {
+        await this.#file.write(this.#bits.slice(from, to), HEADER_SIZE + paddedSize(this.#bits.length) + from)
+      } catch (error) {
+        this.#unwritten = joined(this.#unwritten, [from, to])
+        throw error
+      }
+    })
+    this.#writing = next.catch(() => undefined)
+    return next
+  }
+
+  /** Makes all blocks that are in the file now safe from a loss of power. `syncData` brings their bytes to the disk. */
+  checkpoint(syncData: () => Promise<void>): Promise<void> {
+    // Whoever asks while one is under way may have added blocks behind it, and must not be told before it is done.
+    const before = this.#checkpoint
+    const next = before.then(() => this.#save(syncData))
+    this.#checkpoint = next.catch(() => undefined)
+    return next
+  }
+
+  async #save(syncData: () => Promise<void>): Promise<void> {
+    const [from, to] = this.#behind
+    const bits = this.#bits.slice(from, to)
+    this.#behind = NOTHING
+    try {
+      await syncData()
+      if (to === from) return
+      await this.#file.write(bits, HEADER_SIZE + from)
+      await this.#file.sync()
+    } catch (error) {
+      this.#behind = joined(this.#behind, [from, to])
+      throw error
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#file.close()
+  }
+}
+
+export function blocksOf({ size, blockSize }: Pick<MapHeader, 'size' | 'blockSize'>): number {
+  return Math.ceil(size / blockSize)
+}
+
+function bytesFor(header: MapHeader): number {
+  const blocks = blocksOf(header)
+  if (blocks > MAX_BLOCKS) throw new FormatError(`a disk of ${header.size} bytes has too many blocks`, { actual: blocks, expected: MAX_BLOCKS })
+  return Math.ceil(blocks / 8)
+}
+
+function paddedSize(bytes: number): number {
+  return Math.ceil(bytes / 4096) * 4096
+}
+
+/** Bits behind the last block were never set by us. */
+function checkTail(bits: Uint8Array, header: MapHeader, name: string): void {
+  const used = blocksOf(header) & 7
+  if (used !== 0 && bits[bits.length - 1]! >> used !== 0) {
+    throw new FormatError(`${name}: the map of blocks is damaged: it names blocks behind the end of the disk`, { stream: name })
+  }
+}
+
+function countBits(bits: Uint8Array): number {
+  let count = 0
+  for (let byte of bits) for (; byte !== 0; byte &= byte - 1) count++
+  return count
+}

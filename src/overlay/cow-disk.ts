@@ -1,0 +1,132 @@
+import type { ReadAt } from '../bytes/read-at.js'
+import { NodeError } from '../errors/errors.js'
+import type { BlockFile } from './block-file.js'
+import type { BlockMap } from './block-map.js'
+import { RangeLock } from './range-lock.js'
+
+/**
+ * A disk whose blocks are in a file as far as they were written or copied, and in a backup else. The backup is
+ * never written to. What was written once is never taken from the backup again, and never overwritten by a copy of it,
+ * whatever comes together: who changes a block, or copies it, has it for himself meanwhile.
+ *
+ * As with any disk, what was written and not flushed may be lost with the power, though not by an end of this program.
+ */
+export class CowDisk {
+  readonly size: number
+  readonly #backup: ReadAt
+  readonly #file: BlockFile
+  readonly #map: BlockMap
+  readonly #locks = new RangeLock()
+
+  constructor(backup: ReadAt, file: BlockFile, map: BlockMap) {
+    this.size = map.header.size
+    this.#backup = backup
+    this.#file = file
+    this.#map = map
+  }
+
+  get map(): BlockMap {
+    return this.#map
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    this.#check(offset, length)
+    const out = new Uint8Array(length)
+    const parts: Promise<void>[] = []
+    for (let at = offset, end = offset + length; at < end; ) {
+      const { inFile, end: runEnd } = this.runAt(at)
+      const to = Math.min(runEnd, end)
+      const into = out.subarray(at - offset, to - offset)
+      parts.push(inFile ? this.#file.read(into, at) : this.#readBackup(into, at))
+      at = to
+    }
+    await Promise.all(parts)
+    return out
+  }
+
+  /** Resolves when reads have the bytes, also those after an end of this program. */
+  async write(bytes: Uint8Array, offset: number): Promise<void> {
+    this.#check(offset, bytes.length)
+    if (bytes.length === 0) return
+    await this.#change(offset, bytes.length, () => this.#file.write(bytes, offset))
+  }
+
+  /** Makes a range read as zeros. */
+  async zero(offset: number, length: number): Promise<void> {
+    this.#check(offset, length)
+    if (length === 0) return
+    await this.#change(offset, length, () => this.#file.zero(offset, length))
+  }
+
+  /** What was written before is safe from a loss of power when it resolves. */
+  flush(): Promise<void> {
+    return this.#map.checkpoint(() => this.#file.sync())
+  }
+
+  /** Copies the blocks of `[offset, offset+length)` that are not in the file yet from the backup. */
+  async fill(offset: number, length: number): Promise<void> {
+    const { blockSize } = this.#map.header
+    const [from, to] = [Math.floor(offset / blockSize), Math.ceil(Math.min(offset + length, this.size) / blockSize)]
+    await this.#locks.run(from, to, async () => {
+      for (let block = this.#map.next(from, false); block < to; block = this.#map.next(block, false)) {
+        const end = Math.min(this.#map.next(block, true), to)
+        await this.#copy(block * blockSize, Math.min(end * blockSize, this.size))
+        await this.#map.add(block, end)
+        block = end
+      }
+    })
+  }
+
+  /** Where the bytes from `offset` on are, and up to where that is so. */
+  runAt(offset: number): { readonly inFile: boolean; readonly end: number } {
+    const { blockSize } = this.#map.header
+    const block = Math.floor(offset / blockSize)
+    const inFile = this.#map.has(block)
+    return { inFile, end: Math.min(this.#map.next(block, !inFile) * blockSize, this.size) }
+  }
+
+  /** Flushes, and gives the files back. */
+  async close(): Promise<void> {
+    try {
+      await this.flush()
+    } finally {
+      await this.#map.close()
+      await this.#file.close()
+    }
+  }
+
+  /** Blocks that are changed in part get the rest of their bytes first. */
+  async #change(offset: number, length: number, change: () => Promise<void>): Promise<void> {
+    const { blockSize } = this.#map.header
+    const end = offset + length
+    const [from, to] = [Math.floor(offset / blockSize), Math.ceil(end / blockSize)]
+    await this.#locks.run(from, to, async () => {
+      const [start, last] = [from * blockSize, Math.min(to * blockSize, this.size)]
+      if (start < offset && !this.#map.has(from)) await this.#copy(start, Math.min(start + blockSize, last))
+      if (end < last && !this.#map.has(to - 1) && (to - 1 > from || start === offset)) await this.#copy((to - 1) * blockSize, last)
+      await change()
+      await this.#map.add(from, to)
+    })
+  }
+
+  async #copy(start: number, end: number): Promise<void> {
+    const stream = this.#backup
+    for (let at = start; at < end; ) {
+      const data = Math.min(stream.nextData?.(at) ?? at, end)
+      // A file that was there before may hold anything.
+      if (data > at) await this.#file.zero(at, data - at)
+      if (data === end) return
+      const to = Math.min(stream.nextHole?.(data) ?? end, end)
+      await this.#file.write(await stream.read(data, to - data), data)
+      at = to
+    }
+  }
+
+  async #readBackup(into: Uint8Array, offset: number): Promise<void> {
+    into.set(await this.#backup.read(offset, into.length))
+  }
+
+  #check(offset: number, length: number): void {
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) throw new NodeError('EINVAL', `bytes ${offset}+${length} lie outside of the disk`)
+  }
+}
