@@ -140,6 +140,13 @@ describe('what a restore writes, and where', () => {
     expect(statSync(join(target, 'etc/deep')).mode & 0o7777).toBe(0o711)
   })
 
+  it('patterns that choose nothing: said, with what to do, and nothing is written', async () => {
+    const { code, err } = await run('restore', writeStore(file('a', 'A')), target, '--pattern', 'b*')
+    expect(code).toBe(2)
+    expect(err).toMatch(/nothing in the backup is chosen by b\*\n {2}pbsfs find SOURCE/)
+    expect(readdirSync(folder)).toEqual(['store'])
+  })
+
   it('a folder of an archive, and one file of it: to a new name, into a folder, over another only with --overwrite', async () => {
     const source = writeStore(dir('etc', [file('hosts', 'localhost', { mtimeSec: 99 }), symlink('link', 'hosts')]))
     await restoreOk(`${source}:etc`)

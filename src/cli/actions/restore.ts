@@ -8,7 +8,7 @@ import { countTree, type TreeCount } from '../../restore/count-tree.js'
 import { kindOfTarget, openTarget, type OpenTarget } from '../../restore/open-target.js'
 import { PathSelection } from '../../restore/path-selection.js'
 import { restoreDevice, verifyDevice } from '../../restore/restore-device.js'
-import { emptySummary, type RestoreOptions, type RestoreProgress, type RestoreSummary } from '../../restore/restore-options.js'
+import { countEntries, emptySummary, type RestoreOptions, type RestoreProgress, type RestoreSummary } from '../../restore/restore-options.js'
 import { recordFolder, RestoreRecords } from '../../restore/restore-record.js'
 import { restoreEntry, restoreTree } from '../../restore/restore-tree.js'
 import { verifyEntry, verifyTree, type VerifySummary } from '../../restore/verify-tree.js'
@@ -49,7 +49,7 @@ const ENTRY_BYTES = 16 * 1024
 /** `pbsfs restore`: copies a tree, a file or an image to where the user wants it. */
 export async function restore(given: RestoreArguments, context: CommandContext): Promise<number> {
   const args = given.more === undefined ? given : fromVendorForm(given, given.more, context)
-  if (args.target === '') throw new UsageError('the target is missing')
+  if (args.target === '') throw new UsageError('the target is missing; for a file on standard output there is pbsfs cat')
   const target = absolute(argToBytes(args.target))
   refuseInsideStore(target)
   return withSource(args, context, async (source) => {
@@ -102,17 +102,24 @@ class RestoreRun {
 
   async #tree(root: Found, path: Buffer): Promise<ExitCode> {
     const { view } = this.#source
+    this.#count = await countTree(view, root, this.#selection, this.#interruption.signal)
+    if (this.#count?.entries === 0 && !this.#selection.isAll) throw this.#noMatch()
     const target = openTarget(path, this.#args.dryRun)
     try {
-      this.#count = await countTree(view, root, this.#selection, this.#interruption.signal)
       const options = this.#options(this.#mayReplace(target))
       this.#warnOfSpace(target)
       const summary = await restoreTree(view, root, target, options)
+      if (!this.#selection.isAll && summary.kept + summary.conflicts + summary.failed + countEntries(summary) === 0) throw this.#noMatch()
       const verified = this.#args.verify && !this.#args.dryRun ? await this.#verify(() => verifyTree(view, root, target.fd, options)) : undefined
       return this.#report(summary, verified, path)
     } finally {
       target.close()
     }
+  }
+
+  #noMatch(): UsageError {
+    const patterns = [...this.#args.patterns, ...this.#args.excludes].map((pattern) => escapeName(argToBytes(pattern))).join(', ')
+    return new UsageError(`nothing in the backup is chosen by ${patterns}`, { remedy: "pbsfs find SOURCE -name '...' shows what is there." })
   }
 
   async #entry(found: Found, folder: Buffer, name: Buffer): Promise<ExitCode> {
@@ -281,9 +288,9 @@ function lastName(path: Buffer): Buffer {
   return path.subarray(path.lastIndexOf(0x2f) + 1)
 }
 
+/** Without `.` and slashes that say nothing; `..` stays, for it may lead through a link. */
 function absolute(path: Buffer): Buffer {
   const full = path[0] === 0x2f ? path : joinBytes(currentFolder(), path)
-  let end = full.length
-  while (end > 1 && full[end - 1] === 0x2f) end--
-  return full.subarray(0, end)
+  const names = full.toString('latin1').split('/').filter((name) => name !== '' && name !== '.')
+  return Buffer.from(`/${names.join('/')}`, 'latin1')
 }
