@@ -38,12 +38,12 @@ export interface ReadAt {
    */
   share?(offset: number, length: number): SharedRange | undefined
 
-  /** A reader got these bytes through `peek`: the stream may load what comes next. */
+  /** A reader got these bytes through `peek`: the stream may load what comes next. Ends the life of views from `peek`. */
   noteRead?(offset: number, length: number): void
 
   /**
    * What lies at `offset` will be read soon: the stream may begin to load it. Returns where the piece
-   * that comes along with it ends.
+   * that comes along with it ends. Ends the life of views from `peek`.
    */
   expect?(offset: number): number
 

@@ -25,8 +25,8 @@ export interface SessionListeners {
 export const threadScript = new URL('./session-thread.js', import.meta.url)
 export const processScript = new URL('./session-process.js', import.meta.url)
 
-/** Enough for the garbage of a busy mount; the default is three times as much. */
-const SESSION_YOUNG_MB = 16
+/** Enough for the garbage of a busy mount; the default is six times as much. */
+const SESSION_YOUNG_MB = 8
 
 export function openThread(script: URL, listeners: SessionListeners): SessionChannel {
   const worker = new Worker(script, { name: 'pbsfs-session', resourceLimits: { maxYoungGenerationSizeMb: SESSION_YOUNG_MB } })

@@ -89,13 +89,19 @@ class DirReader {
     let i = 0
     while (i < count) {
       const start = fileOfs[i]!
-      const until = this.#windowEnd(i, windowSize)
+      const until = Math.min(this.#windowEnd(i, windowSize), this.#pieceEnd(start))
       this.#tellAhead(start)
       let bytes = this.#meta.peek(start, until - start)
-      const peeked = bytes !== undefined
+      let peeked = bytes !== undefined
       if (bytes === undefined) {
         try {
-          bytes = await this.#meta.read(start, until - start)
+          if (this.#meta.expect !== undefined) {
+            // Once it is there it is looked at where it is.
+            await this.#meta.read(start, HEADER_SIZE)
+            bytes = this.#meta.peek(start, until - start)
+            peeked = bytes !== undefined
+          }
+          bytes ??= await this.#meta.read(start, until - start)
           windowSize = Math.min(MAX_WINDOW, windowSize * 2)
         } catch {
           if (i + 1 < count && fileOfs[i + 1]! + HEADER_SIZE < until) {
@@ -109,7 +115,15 @@ class DirReader {
         }
       }
       i = await this.#takeWindow(i, bytes, start, peeked)
+      // Not before: what it loads may take the place of what was looked at.
+      this.#meta.noteRead?.(start, until - start)
     }
+  }
+
+  /** End of the piece of the stream that a window may look into as a whole. */
+  #pieceEnd(start: number): number {
+    const end = this.#meta.expect?.(start) ?? Infinity
+    return end - start > HEAD + HEADER_SIZE ? end : Infinity
   }
 
   /** Tells the stream what will be read next, so that chunks are loaded side by side, also those with one head each. */
