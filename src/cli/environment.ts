@@ -8,7 +8,7 @@ const PREFIX = 'PBSFS_'
 
 /** Options that may be given several times: their variables hold one value a line. */
 export const REPEATABLE: ReadonlySet<string> = new Set([
-  'fallback', 'iname', 'keyfile', 'master-keyfile', 'name', 'options', 'path', 'size', 'type',
+  'exclude', 'fallback', 'iname', 'keyfile', 'master-keyfile', 'name', 'options', 'path', 'pattern', 'size', 'type',
 ]) // prettier-ignore
 
 /** Variables that stand for no option. */

@@ -22,6 +22,7 @@ const LINES: Readonly<Record<string, readonly string[]>> = {
   list: ['list', exampleStore],
   log: ['log', `${archive('latest')}:etc/hosts`],
   ls: ['ls', archive('latest'), 'etc'],
+  restore: ['restore', `${archive('latest')}:etc`, 'FOLDER/restored', '--verify'],
   stat: ['stat', archive('latest'), 'etc/hosts'],
   doctor: ['doctor', exampleStore, '--keyfile', 'KEY'],
   status: ['status'],
@@ -45,7 +46,7 @@ test.each(Object.entries(LINES))('%s --json: every field is described', async (n
   const key = join(folder, 'key')
   writeFileSync(key, encodeKeyFile(), { mode: 0o600 })
   const output = captureOutput()
-  const code = await main([...line.map((word) => (word === 'KEY' ? key : word === 'FOLDER' ? folder : word)), '--json'], output)
+  const code = await main([...line.map((word) => (word === 'KEY' ? key : word.replace('FOLDER', folder))), '--json'], output)
   expect([code, output.texts.err]).toEqual([0, ''])
   const documents = output.texts.out.trim().startsWith('{\n') ? [output.texts.out] : output.texts.out.trim().split('\n')
   const heading = headingOf(describeAllCommands().find((command) => command.name === name)!)
