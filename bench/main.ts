@@ -16,6 +16,7 @@ import { Recorder, type Figure } from './measure/figures.js'
 import { measureGroup, type Case, type Group } from './measure/group.js'
 import { MountSet } from './measure/mounts.js'
 import { HELP, readOptions, type BenchOptions } from './options.js'
+import { findProgram } from './measure/programs.js'
 import { replaceLastRun } from './report/markdown.js'
 import { describeMachine, formatComparison, formatFigures, formatTargets, isReport, type Report } from './report/report.js'
 import { judge, targetsOf } from './report/targets.js'
@@ -106,7 +107,8 @@ async function main(options: BenchOptions): Promise<number> {
   const mounts = new MountSet(scratch)
   const isRoot = process.geteuid?.() === 0
   const canMap = isRoot && existsSync('/dev/loop-control')
-  const bench: Bench = { params: options.params, folder: dataset.folder, mounts, memoryFolder, isRoot, canMap }
+  const canCopyNbd = findProgram('nbdcopy') !== undefined
+  const bench: Bench = { params: options.params, folder: dataset.folder, mounts, memoryFolder, isRoot, canMap, canCopyNbd }
   const foreign = findForeign(bench, options.vendor)
   const cleanUp = async (): Promise<void> => {
     await mounts.endAll()

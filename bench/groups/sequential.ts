@@ -1,12 +1,13 @@
 import { join } from 'node:path'
 import type { Bench } from '../measure/bench.js'
 import type { Case, Group } from '../measure/group.js'
-import { askChild, timeShell } from '../measure/programs.js'
+import { askChild, runProgram, timeShell } from '../measure/programs.js'
 import { baseParts } from '../params.js'
 import { snapshotName } from '../writer/snapshot-writer.js'
 import { IMAGE_NAME, PLACES, SNAPSHOT_TIME, type PartSpec } from '../writer/parts.js'
 import { BIG_NAME } from '../writer/tree-plan.js'
 import { withMappedImage } from './mapped-image.js'
+import { withServedImage } from './served-image.js'
 import { archiveSubject, imageSubject, plainSubject, type Subject } from './subjects.js'
 
 const MB = 1e6
@@ -88,6 +89,17 @@ function mapCase(bench: Bench): Case {
   }
 }
 
+function nbdCase(bench: Bench): Case {
+  return {
+    rows: [{ id: 'seq/nbd/cold', unit: 'MB/s' }],
+    parts: [baseParts(bench.params).image],
+    measure: (record) =>
+      withServedImage(bench, async (uri) => {
+        record('seq/nbd/cold', bench.params.imageBytes / MB / (await runProgram('nbdcopy', [uri, 'null:'])).seconds)
+      }),
+  }
+}
+
 /** One big file, read from its start to its end. */
 export function sequentialGroup(bench: Bench, foreign: readonly Subject[]): Group {
   const { tree, imageBytes, runs } = bench.params
@@ -104,6 +116,7 @@ export function sequentialGroup(bench: Bench, foreign: readonly Subject[]): Grou
     decodeCase(bench, 'encrypted', imageBytes, parts.encrypted),
     readCase(imageSubject(bench, 'encrypted'), IMAGE_NAME, imageBytes),
     ...(bench.canMap ? [mapCase(bench)] : []),
+    ...(bench.canCopyNbd ? [nbdCase(bench)] : []),
     ...foreign.map((subject) => readCase(subject, BIG_NAME, tree.bigBytes)),
   ]
   return { name: 'seq', share: 22, runs, cases }

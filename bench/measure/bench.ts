@@ -13,6 +13,8 @@ export interface Bench {
   readonly isRoot: boolean
   /** Images can be made block devices. */
   readonly canMap: boolean
+  /** There is a client for images that are served over NBD. */
+  readonly canCopyNbd: boolean
 }
 
 /** Arguments of `pbsfs mount` that are the same everywhere. */

@@ -76,6 +76,14 @@ export function targetsOf({ growth, cacheBytes, tree }: Params): Target[] {
       work: 'sequential read, cold (encrypted image), of its decode limit', row: 'seq/encrypted/cold',
       against: ['seq/decode-encrypted'], kind: 'least', bound: 0.85, ratio: quotient,
     },
+    {
+      work: 'sequential read over NBD, cold, of the decode limit', row: 'seq/nbd/cold',
+      against: ['seq/decode-image'], kind: 'least', bound: 0.85, beyond: 1, ratio: quotient,
+    },
+    {
+      work: 'sequential read over NBD, cold, of the mount', row: 'seq/nbd/cold',
+      against: ['seq/image/cold'], kind: 'least', bound: 0.95, ratio: quotient,
+    },
     ...trees,
     {
       work: 'tar of the small files, cold, OPEN answered', row: 'tar/split-open/cold',
