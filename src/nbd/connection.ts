@@ -26,8 +26,8 @@ export interface ConnectionParts {
   readonly onClosed: () => void
 }
 
-/** What is expected next; `nothing`: the client is not listened to any more. */
-type Phase = 'flags' | 'option' | 'request' | 'nothing'
+/** What is expected next; `tls`: TLS begins, `nothing`: the client is not listened to any more. */
+type Phase = 'flags' | 'option' | 'tls' | 'request' | 'nothing'
 
 /** One client, from its first byte to its last. Whatever it sends, only its own connection suffers. */
 export class NbdConnection {
@@ -67,7 +67,8 @@ export class NbdConnection {
   /** Answers what was asked, and ends. */
   close(): void {
     this.#isClosing = true
-    if (!this.#isNegotiating && this.#pending.size === 0) this.#endWhenDone()
+    if (this.#phase === 'tls') this.destroy()
+    else if (!this.#isNegotiating && this.#pending.size === 0) this.#endWhenDone()
   }
 
   /** Ends at once. */
@@ -134,6 +135,8 @@ export class NbdConnection {
         return this.#takeOption()
       case 'request':
         return this.#takeRequest()
+      case 'tls':
+        return false
       case 'nothing':
         this.#queue.skip(this.#queue.length)
         return false
@@ -234,6 +237,7 @@ export class NbdConnection {
     // What was sent in the clear must not be taken for something that came encrypted.
     if (this.#queue.length > 0) return void this.#drop('it sent more behind its wish for TLS')
     const plain = this.#socket
+    this.#phase = 'tls'
     plain.removeAllListeners('data')
     plain.removeAllListeners('end')
     this.#parts.startTls!(plain).then(

@@ -28,7 +28,7 @@ export class Outgoing {
    * they were taken or the client is gone.
    */
   send(pieces: readonly Uint8Array[], sent?: () => void): void {
-    if (this.#socket.destroyed) {
+    if (this.#socket.destroyed || this.#socket.writableEnded) {
       if (sent !== undefined) queueMicrotask(sent)
       return
     }
@@ -54,6 +54,7 @@ export class Outgoing {
 
   #pump(): void {
     if (this.#underWay.length > 0 || this.#queue.length === 0 || this.#socket.destroyed) return
+    if (this.#socket.writableEnded) return this.#settle(this.#queue.splice(0))
     let count = 0
     for (let bytes = 0; count < this.#queue.length && bytes < BATCH; count++) {
       for (const piece of this.#queue[count]!.pieces) bytes += piece.length

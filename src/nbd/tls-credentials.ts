@@ -89,8 +89,10 @@ export function tlsStarter({ options }: TlsCredentials): (socket: Socket) => Pro
   return (socket) =>
     new Promise((accept, reject) => {
       // One for each socket: it tells which of them an encrypted socket or a failure belongs to.
-      const server = createServer({ ...options, allowHalfOpen: true }, accept)
+      const server = createServer(options, accept)
       server.on('tlsClientError', reject)
+      // Who hangs up in the middle of a handshake is gone.
+      socket.allowHalfOpen = false
       socket.once('close', () => reject(new Error('the client hung up')))
       server.emit('connection', socket)
     })

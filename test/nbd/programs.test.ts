@@ -7,7 +7,7 @@ import { captureOutput } from '../support/captured-output.js'
 import { noise } from '../support/chunk-rig.js'
 import { DatastoreWriter } from '../support/datastore-writer.js'
 import { goldenDir } from '../support/golden.js'
-import { NbdClient } from '../support/nbd-client.js'
+import { extentsOf, NbdClient } from '../support/nbd-client.js'
 import { nbdPrograms, type NbdProgram } from '../support/nbd-program.js'
 import { describeWith } from '../support/needs.js'
 import { runOk, runProgram } from '../support/run-program.js'
@@ -191,6 +191,69 @@ describeWith({ golden: true, programs: PROGRAMS }, 'what SOURCE names', () => {
     const second = await start([`${store}::vm/100/latest/drive-efidisk0.img`, '--own-socket'], env)
     expect(existsSync(path)).toBe(false)
     expect(await second.end()).toBe(0)
+  })
+})
+
+describeWith({ golden: true, programs: PROGRAMS }, 'what changed', () => {
+  const SECOND = '2023-12-10T12:00:00Z'
+  const CONTEXT = `qemu:dirty-bitmap:${SECOND}`
+  let program: NbdProgram
+  let before: NbdProgram
+
+  beforeAll(async () => {
+    program = await start([`${store}::vm/100/latest`, '--since', SECOND])
+    before = await start([`${store}::vm/100/${SECOND}`])
+  })
+
+  it.each(['drive-scsi0', 'drive-scsi1', 'drive-scsi2', 'drive-virtio0', 'drive-efidisk0'])('%s: the disk of then with what changed is that of now', async (name) => {
+    await runOk('nbdcopy', [before.uri(name), join(folder, 'before')])
+    const disk = readFileSync(join(folder, 'before'))
+    const client = await NbdClient.open(program.socket)
+    await client.greet()
+    const { size } = await client.go(name, { contexts: [CONTEXT] })
+    expect(size).toBe(disk.length)
+    client.request(7, 1, 0, size)
+    const [reply] = await client.reply(1n)
+    let at = 0
+    let read = 0
+    for (const [length, flags] of extentsOf(reply!).extents) {
+      if (flags === 1) for (let from = at; from < at + length; from += 1 << 24, read += 1) (await client.pread(from, Math.min(1 << 24, at + length - from))).copy(disk, from)
+      at += length
+    }
+    expect(at).toBe(size)
+    expect(read > 0).toBe(name !== 'drive-efidisk0')
+    expect(sha256(disk)).toBe(truthOf(3).get(name)!.sha256)
+    client.end()
+  })
+
+  it('nbdinfo and qemu-img read the bitmap', async () => {
+    const uri = program.uri('drive-scsi0')
+    const rows = JSON.parse(await runOk('nbdinfo', ['--json', `--map=${CONTEXT}`, uri])) as MapRow[]
+    const dirty = rows.filter(({ type }) => type === 1)
+    expect(dirty.map(({ offset, length }) => [offset, length])).toContainEqual([37_748_736, 12_582_912])
+    const options = `driver=nbd,server.type=unix,server.path=${program.socket},export=drive-scsi0,x-dirty-bitmap=${CONTEXT}`
+    const map = JSON.parse(await runOk('qemu-img', ['map', '--output=json', '--image-opts', options])) as MapRow[]
+    // QEMU shows what is dirty as not allocated.
+    expect(map.filter(({ data }) => data === false).map(({ start, length }) => [start, length])).toEqual(dirty.map(({ offset, length }) => [offset, length]))
+    expect(program.err()).toMatch(/^drive-scsi0: 37\.8 MiB changed since /m)
+  })
+
+  it('partitions, and disks that were not there, have none', async () => {
+    const uri = program.uri('drive-scsi0/p3-root.ext4')
+    expect(await runOk('nbdinfo', ['--json', '--no-content', uri])).not.toContain('dirty-bitmap')
+    const other = await start([`${store}::vm/101/latest`, '--since', `vm/100/${SECOND}`, '--keyfile', join(golden, 'keys/plain.key'), '--bitmap', 'b'])
+    expect(await runOk('nbdinfo', ['--json', '--no-content', other.uri('drive-scsi1')])).not.toContain('dirty-bitmap')
+    expect(other.err()).toMatch(/ warn it cannot be told what changed .*encrypted/)
+  })
+
+  it.each([
+    [['--since', '2001-01-01T00:00:00Z'], 4, 'no such finished snapshot'],
+    [['--since', 'vm/100'], 2, 'is no snapshot'],
+    [['--bitmap', 'b'], 2, '--bitmap belongs to --since'],
+  ])('%j is refused', async (args, code, message) => {
+    const output = captureOutput()
+    expect(await main(['nbd', `${store}::vm/100/latest`, ...args], output)).toBe(code)
+    expect(output.texts.err).toContain(message)
   })
 })
 

@@ -106,6 +106,24 @@ describe('a server with TLS', () => {
     expect(log.some((line) => line.startsWith('warn a client was dropped'))).toBe(true)
   })
 
+  it('a client that hangs up before the handshake is gone', async () => {
+    const running = await serveWith(readPskFile(pskFile))
+    const client = await running.open()
+    await client.greet()
+    await client.option(5)
+    client.socket.end()
+    while (running.server.connections > 0) await new Promise((resolve) => setTimeout(resolve, 2))
+  })
+
+  it('closing does not wait for a handshake', async () => {
+    const { server, open } = await serveWith(readPskFile(pskFile), { closingMs: 1e9 })
+    const client = await open()
+    await client.greet()
+    await client.option(5)
+    await server.close()
+    await client.closed
+  })
+
   it('a handshake that goes on for ever is cut off', async () => {
     const { open } = await serveWith(readPskFile(pskFile), { negotiationMs: 100 })
     const client = await open()

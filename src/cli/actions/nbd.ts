@@ -1,5 +1,6 @@
 import { basename } from 'node:path'
-import { findDisks, placeOf, type FoundDisk } from '../../browse/find-disks.js'
+import { changedSince } from '../../browse/changed-since.js'
+import { findDisks, placeOf, type DiskSearch, type FoundDisk } from '../../browse/find-disks.js'
 import { listSnapshots, type SnapshotSummary } from '../../browse/list-snapshots.js'
 import { escapeName } from '../../bytes/names.js'
 import { createLog, openLogFile, stderrTarget, type DaemonLog } from '../../daemon/log.js'
@@ -8,18 +9,20 @@ import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
 import { ownNbdSocket } from '../../daemon/nbd-socket.js'
 import { isBug } from '../../errors/errno.js'
 import { isPbsfsError, SourceError, UsageError } from '../../errors/errors.js'
-import { DiskTable } from '../../nbd/disk-table.js'
+import { DiskTable, type Disk } from '../../nbd/disk-table.js'
 import { isLoopback, nbdUri, parseTcpAddress, unixAddress, type ListenAddress } from '../../nbd/listen-address.js'
 import { NbdServer } from '../../nbd/server.js'
 import { readCertificates, readPskFile, tlsStarter, type TlsCredentials } from '../../nbd/tls-credentials.js'
-import type { SnapshotRef } from '../../source/datastore.js'
+import type { GroupRef, SnapshotRef } from '../../source/datastore.js'
 import type { ResolvedSource, StoreSource } from '../../source/resolve-source.js'
-import type { Selector } from '../../source/source-string.js'
+import { parseSnapshotTime } from '../../source/snapshot-time.js'
+import { parseSelector, type Selector } from '../../source/source-string.js'
 import { openStoreThread } from '../../source/store-thread.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
 import { findStoreSource, withSource, type OpenSource } from '../open-source.js'
 import { argToBytes } from '../raw-args.js'
+import { formatSize } from '../parse-size.js'
 import type { StoreArguments } from '../store-options.js'
 import { formatTable } from '../table.js'
 
@@ -27,6 +30,8 @@ export interface NbdArguments extends StoreArguments {
   readonly sources: readonly string[]
   readonly socket: string | undefined
   readonly listen: string | undefined
+  readonly since: string | undefined
+  readonly bitmap: string | undefined
   readonly tls: boolean
   readonly tlsCertificates: string | undefined
   readonly tlsPsk: string | undefined
@@ -49,6 +54,8 @@ interface Wanted {
 
 /** What is served of one store. */
 interface WantedStore {
+  /** What its disks are compared with, by group. */
+  readonly bases: Map<string, SnapshotSummary>
   readonly source: StoreSource
   /** As it was given, for what opens it. */
   readonly text: string
@@ -58,6 +65,7 @@ interface WantedStore {
 /** `pbsfs nbd`: serves disks until a signal ends it. */
 export async function nbd(args: NbdArguments, context: CommandContext): Promise<number> {
   const { address, credentials } = readNetworkArguments(args)
+  if (args.bitmap !== undefined && args.since === undefined) throw new UsageError('--bitmap belongs to --since')
   const log = openLog(args)
   try {
     const stores = await findStores(args, context)
@@ -72,8 +80,9 @@ export async function nbd(args: NbdArguments, context: CommandContext): Promise<
         onProblem: note,
         ...(credentials === undefined ? {} : { startTls: tlsStarter(credentials) }),
       })
+      const ended = untilSignal(server, log)
       tell(server, table, credentials, context)
-      await untilSignal(server, log)
+      await ended
     })
     return EXIT.ok
   } finally {
@@ -112,21 +121,41 @@ async function findStores(args: NbdArguments, context: CommandContext): Promise<
     const source = await findStoreSource({ ...args, source: text }, context)
     if (source.kind !== 'store') throw new UsageError(`${text}: nbd serves disks of a datastore`)
     const key = Buffer.from(source.path).toString('latin1')
-    const store = stores.get(key) ?? { source, text, wanted: [] }
+    const store = stores.get(key) ?? { source, text, wanted: [], bases: new Map<string, SnapshotSummary>() }
     stores.set(key, store)
-    store.wanted.push(...(await findWanted(source)))
+    await addWanted(store, source, args.since)
   }
   return [...stores.values()]
 }
 
-async function findWanted(source: StoreSource): Promise<Wanted[]> {
+async function addWanted({ wanted, bases }: WantedStore, source: StoreSource, since: string | undefined): Promise<void> {
   const store = await openStoreThread({ kind: 'local', path: source.path })
   try {
     const { snapshots } = await listSnapshots(store, source.selector)
-    return snapshots.map((summary) => ({ summary, selector: source.selector }))
+    for (const summary of snapshots) {
+      wanted.push({ summary, selector: source.selector })
+      const { group } = summary.snapshot
+      if (since === undefined || bases.has(placeOfGroup(group))) continue
+      const [base] = (await listSnapshots(store, baseSelector(since, group))).snapshots
+      if (base !== undefined) bases.set(placeOfGroup(group), base)
+    }
   } finally {
     await store.close()
   }
+}
+
+/** The snapshot that `--since` means for a group. UsageError when it means none. */
+function baseSelector(since: string, { ns, type, id }: GroupRef): Selector {
+  if (parseSnapshotTime(since) !== undefined) return { ns, type, id, time: since }
+  const selector = parseSelector(argToBytes(since))
+  if (selector.time === undefined || selector.archive !== undefined) {
+    throw new UsageError(`--since: "${since}" is no snapshot`, { remedy: 'Write a time like 2026-01-01T00:00:00Z, or vm/100/2026-01-01T00:00:00Z.' })
+  }
+  return selector
+}
+
+function placeOfGroup({ ns, type, id }: GroupRef): string {
+  return [...ns, type, id].join('/')
 }
 
 type Note = (error: unknown, exportName: string, offset?: number) => void
@@ -153,20 +182,21 @@ interface Serving {
 async function withStores(
   serving: Serving,
   stores: readonly WantedStore[],
-  disks: readonly FoundDisk[],
-  use: (disks: readonly FoundDisk[], note: Note) => Promise<void>,
+  disks: readonly Disk[],
+  use: (disks: readonly Disk[], note: Note) => Promise<void>,
   note: Note = () => undefined,
 ): Promise<void> {
   const [first, ...others] = stores
   if (first === undefined) return use(disks, note)
-  const { args, context, log, naming } = serving
-  const only = isOne(first.wanted) ? first.wanted[0]!.summary.snapshot : undefined
+  const { args, context, log } = serving
+  // The snapshot that it is compared with is beside it.
+  const only = isOne(first.wanted) && first.bases.size === 0 ? first.wanted[0]!.summary.snapshot : undefined
   await withSource(
     { ...args, source: first.text },
     context,
     async (open) => {
       const noteHere: Note = (error, exportName, offset) => noteProblem(open, log, error, exportName, offset)
-      const found = await disksOf(first, open, only !== undefined, naming, noteHere)
+      const found = await disksOf(first, open, only !== undefined, serving, noteHere)
       await withStores(serving, others, [...disks, ...found], use, noteHere)
     },
     (source) => openAs(source, only),
@@ -186,20 +216,38 @@ function isOne(wanted: readonly Wanted[]): boolean {
   return new Set(wanted.map(({ summary }) => placeOf(summary.snapshot))).size === 1
 }
 
-async function disksOf({ source, wanted }: WantedStore, { view }: OpenSource, isRoot: boolean, naming: Naming, note: Note): Promise<FoundDisk[]> {
+async function disksOf({ source, wanted, bases }: WantedStore, { view }: OpenSource, isRoot: boolean, serving: Serving, note: Note): Promise<Disk[]> {
   const search = {
     view,
     folderOf: (snapshot: SnapshotRef) => (isRoot ? '' : `${placeOf(snapshot)}/`),
-    prefixOf: (snapshot: SnapshotRef) => naming(source, snapshot),
+    prefixOf: (snapshot: SnapshotRef) => serving.naming(source, snapshot),
   }
-  const disks: FoundDisk[] = []
+  const disks = new Map<string, Disk>()
   for (const { summary, selector } of wanted) {
     const place = placeOf(summary.snapshot)
-    if (summary.problem !== undefined) note(new SourceError(`${place}: ${summary.problem}`, { path: place, operation: 'open' }), place)
-    else disks.push(...(await findDisks(summary, selector, search)))
+    if (summary.problem !== undefined) {
+      note(new SourceError(`${place}: ${summary.problem}`, { path: place, operation: 'open' }), place)
+      continue
+    }
+    const base = bases.get(placeOfGroup(summary.snapshot.group))
+    for (const disk of await findDisks(summary, selector, search)) {
+      if (!disks.has(disk.name)) disks.set(disk.name, base === undefined ? disk : await withBitmap(disk, base, search, serving))
+    }
   }
-  const names = new Set<string>()
-  return disks.filter(({ name }) => !names.has(name) && names.add(name))
+  return [...disks.values()]
+}
+
+/** A whole disk with what changed in it; partitions may have been elsewhere then. */
+async function withBitmap(disk: FoundDisk, base: SnapshotSummary, search: DiskSearch, { args, context, log }: Serving): Promise<Disk> {
+  if (disk.volumes === undefined) return disk
+  const { time } = base.snapshot
+  const ranges = await changedSince(disk, base, search)
+  if (typeof ranges === 'string') {
+    log.warn(`it cannot be told what changed since ${time}: ${ranges}`, { export: disk.name })
+    return disk
+  }
+  context.output.err(`${escapeName(disk.name)}: ${formatSize(ranges.bytes)} changed since ${time}\n`)
+  return { ...disk, bitmap: { name: args.bitmap ?? time, ranges: () => Promise.resolve(ranges) } }
 }
 
 function pathOf({ path }: StoreSource): string {
@@ -207,7 +255,7 @@ function pathOf({ path }: StoreSource): string {
 }
 
 /** What is inside the disks; one that cannot be read is served all the same. */
-async function lookInto(disks: readonly FoundDisk[], table: DiskTable, note: Note): Promise<void> {
+async function lookInto(disks: readonly Disk[], table: DiskTable, note: Note): Promise<void> {
   if (disks.length > MAX_LOOKED_INTO) return
   await Promise.all(
     disks.map((disk) =>
@@ -235,8 +283,8 @@ function tell({ address }: NbdServer, table: DiskTable, credentials: TlsCredenti
 }
 
 /** The first signal lets clients have what they asked for, a second one does not. */
-async function untilSignal(server: NbdServer, log: DaemonLog): Promise<void> {
-  await new Promise<void>((resolve) => {
+function untilSignal(server: NbdServer, log: DaemonLog): Promise<void> {
+  return new Promise((resolve) => {
     let signals = 0
     const onSignal = (signal: NodeJS.Signals): void => {
       log.info('ending', { signal, clients: server.connections })

@@ -6,6 +6,8 @@ import { readStoreArguments, STORE_OPTIONS } from '../store-options.js'
 const options = {
   socket: { type: 'string', requiresArg: true, describe: 'Listen on this unix socket, for this user alone (default: one in the runtime folder)' },
   listen: { type: 'string', requiresArg: true, describe: 'Listen on HOST:PORT instead; beyond this host it needs TLS' },
+  since: { type: 'string', requiresArg: true, describe: 'Tell what changed since this snapshot: a TIME of the same machine, or TYPE/ID/TIME of the store' },
+  bitmap: { type: 'string', requiresArg: true, describe: 'With --since: tell it as qemu:dirty-bitmap:NAME (default: the time)' },
   tls: { type: 'boolean', describe: 'Serve nobody without TLS; needs one of the next two' },
   'tls-certificates': { type: 'string', requiresArg: true, describe: 'Folder with server-cert.pem, server-key.pem and ca-cert.pem' },
   'tls-psk': { type: 'string', requiresArg: true, describe: 'File with keys that clients know, NAME:HEX lines as psktool writes them' },
@@ -28,6 +30,7 @@ export function nbdCommand(choose: Choose): CommandModule {
         .options(STORE_OPTIONS)
         .example('pbsfs nbd /mnt/datastore/main::vm/100/latest', 'All disks of a machine; prints how clients name them')
         .example('pbsfs nbd /mnt/datastore/main::vm/100/latest/drive-scsi0.img --socket /tmp/d', 'One disk')
+        .example('pbsfs nbd main::vm/100/latest --since 2026-01-01T00:00:00Z', 'What changed, for a tool that copies increments')
         .example('pbsfs nbd main::vm/100 --listen 0.0.0.0:10809 --tls-certificates /etc/pki/qemu', 'For other hosts'),
     handler: (argv) => {
       const sources = listOf(argv['sources'])
@@ -36,6 +39,8 @@ export function nbdCommand(choose: Choose): CommandModule {
         sources,
         socket: lastOf(argv['socket']),
         listen: lastOf(argv['listen']),
+        since: lastOf(argv['since']),
+        bitmap: lastOf(argv['bitmap']),
         tls: argv['tls'] === true,
         tlsCertificates: lastOf(argv['tlsCertificates']),
         tlsPsk: lastOf(argv['tlsPsk']),

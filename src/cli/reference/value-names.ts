@@ -27,6 +27,7 @@ const VALUE_NAMES: Readonly<Record<string, string>> = {
   'payload-input': 'FILE',
   repository: 'STORE',
   listen: 'HOST:PORT',
+  since: 'SNAPSHOT',
   size: 'SIZE',
   socket: 'PATH',
   'state-dir': 'FOLDER',
