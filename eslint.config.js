@@ -29,7 +29,7 @@ const mayImport = {
   restore: ['bytes', 'errors', 'posix', 'tree', 'browse'],
   check: ['bytes', 'errors', 'index', 'source', 'browse'],
   doctor: ['bytes', 'errors', 'source', 'browse'],
-  app: ['bytes', 'errors', 'posix', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'tree', 'volumes'],
+  app: ['bytes', 'errors', 'posix', 'overlay', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'tree', 'volumes'],
 }
 const folders = [...Object.keys(mayImport).filter((folder) => !folder.includes('/')), 'daemon', 'cli']
 

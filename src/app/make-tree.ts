@@ -36,6 +36,7 @@ export function makeTree(
     () => ({ totalBytes, files: 0 }),
     tracksOpen,
     settings.damaged === 'zero' ? onLoss : undefined,
+    settings.overlays !== undefined,
   )
   return tree
 }

@@ -22,6 +22,8 @@ export interface OpenSettings {
   readonly damaged?: 'zero' | undefined
   /** Datastores that a chunk is taken from when it is missing or bad in this one; see `fallback-stores.ts`. */
   readonly fallbacks?: readonly FsPath[] | undefined
+  /** Folder of overlays: images can be written to, and it takes the changes. */
+  readonly overlays?: Buffer | undefined
   /** Absent: snapshots are locked where a server of this host has the store, from when they are entered to the end. */
   readonly locks?: LockSettings | undefined
   /** Threads that run already. */

@@ -10,6 +10,7 @@ import { NodeRegistry } from '../tree/node-registry.js'
 import type { StoreContext } from '../tree/store-context.js'
 import { DecodePool } from '../workers/decode-pool.js'
 import { FallbackUse } from './fallback-stores.js'
+import { FolderOverlays } from './image-overlays.js'
 import { archiveSet, makeTree, processOwner } from './make-tree.js'
 import type { OpenSettings, OpenTree, SourceState } from './open-settings.js'
 import { selectRoot } from './select-root.js'
@@ -47,7 +48,8 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
     const fallback = new FallbackUse(fallbacks, settings)
     const loader = new ChunkLoader(cache, pool, (ref, number, error) => fallback.note(ref, number, error))
     const locking = chooseLocking(source, store, path, settings)
-    const context = storeContext(store, loader, pool, locking, settings)
+    const overlays = settings.overlays === undefined ? undefined : new FolderOverlays(settings.overlays)
+    const context = storeContext(store, loader, pool, locking, overlays, settings)
     const { root, known } = await selectRoot(source.selector, context)
     const { s3Cache } = info
     const remarks = settings.damaged === 'zero' ? [...info.remarks, ZEROS_REMARK] : info.remarks
@@ -62,6 +64,8 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
       ],
       locks: () => ('none' in locking ? { none: locking.none, held: [] } : { held: locking.holds.held() }),
       close: async () => {
+        // What lies over images is brought to the disk while they can still be read.
+        await overlays?.close()
         context.holds?.close()
         context.archives.close()
         await Promise.all([pool.close(), opened.close()])
@@ -99,6 +103,7 @@ function storeContext(
   loader: ChunkLoader,
   pool: DecodePool,
   locking: Locking,
+  overlays: FolderOverlays | undefined,
   settings: OpenSettings,
 ): StoreContext {
   const keys = new SnapshotKeys(store, {
@@ -119,6 +124,7 @@ function storeContext(
     archives: archiveSet(settings),
     owner: processOwner(),
     holds: 'none' in locking ? undefined : locking.holds,
+    overlays,
     since: Math.floor(Date.now() / 1000),
     report: (problem, place) => {
       if (settings.problems.add(problem, { place })) settings.log.warn(problem.message, { place, ...problem.fields })

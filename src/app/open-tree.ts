@@ -9,5 +9,8 @@ export async function openTree(source: ResolvedSource, settings: OpenSettings): 
   if (source.kind === 'archive' && (settings.fallbacks ?? []).length > 0) {
     throw new UsageError('--fallback is for datastores: a lone archive has no chunks')
   }
+  if (source.kind === 'archive' && settings.overlays !== undefined) {
+    throw new UsageError('--overlay is for the disk images of a datastore; a lone archive has none')
+  }
   return source.kind === 'archive' ? openLoneArchive(source, settings) : openStore(source, settings)
 }

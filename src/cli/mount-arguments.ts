@@ -19,6 +19,7 @@ export interface MountArguments extends KeyArguments {
   readonly lock?: LockChoice
   readonly damaged?: string | undefined
   readonly fallbacks?: readonly string[]
+  readonly overlay?: string | undefined
   readonly debug: boolean
 }
 
@@ -45,6 +46,7 @@ export function readMountArguments(argv: Readonly<Record<string, unknown>>): Mou
     lock: readLockOptions(argv),
     damaged: lastOf(argv['damaged']),
     fallbacks: listOf(argv['fallback']),
+    overlay: lastOf(argv['overlay']),
     debug,
   }
 }

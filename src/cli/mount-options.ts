@@ -2,7 +2,7 @@ import { UsageError } from '../errors/errors.js'
 import { parseMountOptions, type MountOptions } from '../fuse/mount-options.js'
 
 /** Options of pbsfs that may stand among the mount(8) options, so that a line of fstab can hold them. */
-export const OWN_OPTIONS = ['cache-size', 'damaged', 'decoders', 'driver', 'fallback', 'keyfile', 'log', 'log-level', 'master-keyfile', 'payload-input'] as const
+export const OWN_OPTIONS = ['cache-size', 'damaged', 'decoders', 'driver', 'fallback', 'keyfile', 'log', 'log-level', 'master-keyfile', 'overlay', 'payload-input'] as const
 /** The same without a value. */
 export const OWN_FLAGS = ['no-lock', 'require-lock'] as const
 export type OwnFlag = (typeof OWN_FLAGS)[number]

@@ -34,6 +34,8 @@ export interface MountConfig {
   readonly damaged?: 'zero'
   /** Hex; paths or names of datastores as given, relative to the folder of SOURCE. */
   readonly fallbacks?: readonly string[]
+  /** Hex of an absolute path: folder that takes changes of images, which can then be written to. */
+  readonly overlay?: string
   /** Absent: snapshots are locked where a server of this host has the store. */
   readonly lock?: 'require' | 'none'
   /** Where the server of this host is, when not in its usual places. */

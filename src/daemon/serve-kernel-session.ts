@@ -8,6 +8,9 @@ import type { MaybePromise, Tree } from '../tree/tree.js'
 import { decodeBytes } from './mount-config.js'
 import { serveSession, type Driver, type DriverParts } from './serve-session.js'
 
+/** Bytes of one write, at most. */
+const MAX_WRITE = 1024 * 1024
+
 /** Serves the mount that the first message to the port tells of, through the kernel driver. */
 export function serveKernelSession(port: MessagePort, spares: SpareThreads): Promise<void> {
   return serveSession(
@@ -23,7 +26,8 @@ export function serveKernelSession(port: MessagePort, spares: SpareThreads): Pro
 
 /** The kernel opens files by itself unless the tree wants to know. */
 function openOptions(tree: Tree): Partial<SessionOptions> {
-  const { open, release } = tree
+  const { open, release, writes } = tree
+  if (writes !== undefined && open === undefined) return { noOpen: false }
   if (open === undefined) return {}
   return {
     noOpen: false,
@@ -46,6 +50,7 @@ function openKernelDriver({ start: { fd, mountpoint, config }, tree, memory, log
     log,
     options: {
       ...openOptions(tree),
+      ...(tree.writes === undefined ? {} : { init: { maxWrite: MAX_WRITE } }),
       posixAcl: checksPermissions(options),
       override: { uid: options.uid, gid: options.gid, umask: options.umask },
       pushMemory: memory,

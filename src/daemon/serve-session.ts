@@ -110,7 +110,7 @@ class ServedSession {
   }
 
   async #open({ config, fd, secrets }: SessionStart): Promise<OpenTree> {
-    const { source, cacheBytes, decoders, force, lock, damaged, fallbacks = [], server = {} } = config
+    const { source, cacheBytes, decoders, force, lock, damaged, fallbacks = [], server = {}, overlay } = config
     const keys = decodeSecrets(secrets)
     const where = {
       cwd: decodeBytes(source.cwd),
@@ -127,6 +127,7 @@ class ServedSession {
       secrets: keys,
       force: force === true,
       damaged,
+      ...(overlay === undefined ? {} : { overlays: decodeBytes(overlay) }),
       fallbacks: await resolveFallbacks(fallbacks.map(decodeBytes), where),
       locks: { mode: lock, releaseAfterMs: server.lockIdleMs ?? DEFAULT_LOCK_IDLE_MS, runtimeDir: server.runtimeDir },
       spares: this.#spares,

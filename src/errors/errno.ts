@@ -8,7 +8,7 @@ export const ERRNO = {
   ENOTSUP: constants.errno.EOPNOTSUPP,
 } as Readonly<Record<string, number>> & {
   readonly [K in
-    | 'EIO' | 'ENOENT' | 'EINVAL' | 'EROFS' | 'ENOSYS' | 'ENOTTY' | 'ENXIO' | 'ENODATA' | 'ERANGE' | 'EACCES' | 'EBUSY'
+    | 'EIO' | 'ENOENT' | 'EPERM' | 'ENOSPC' | 'EINVAL' | 'EROFS' | 'ENOSYS' | 'ENOTTY' | 'ENXIO' | 'ENODATA' | 'ERANGE' | 'EACCES' | 'EBUSY'
     | 'EINTR' | 'EPROTO' | 'EOPNOTSUPP' | 'ENODEV' | 'ECONNABORTED' | 'EAGAIN' | 'ENAMETOOLONG' | 'ENOTDIR']: number
 } // prettier-ignore
 
@@ -26,6 +26,9 @@ export function nameOfErrno(errno: number): string {
  */
 const TELLING_SOURCE_CODES = new Set(['EACCES', 'EPERM', 'ETIMEDOUT', 'ESTALE', 'ENOMEM', 'EMFILE', 'ENFILE', 'EHOSTDOWN', 'EHOSTUNREACH'])
 
+/** Errnos of the place where changes go. */
+const TELLING_TARGET_CODES = new Set(['ENOSPC', 'EDQUOT', 'EACCES', 'EPERM', 'EROFS', 'EFBIG'])
+
 /** The errno a reader sees for an error of the tree; EIO for what is a bug of this program. */
 export function errnoOf(error: unknown): number {
   if (!(error instanceof PbsfsError)) return ERRNO.EIO
@@ -40,6 +43,10 @@ export function errnoOf(error: unknown): number {
       return ERRNO.EBUSY
     case 'aborted':
       return ERRNO.EINTR
+    case 'target': {
+      const code = error.fields['code']
+      return typeof code === 'string' && TELLING_TARGET_CODES.has(code) ? (ERRNO[code] ?? ERRNO.EIO) : ERRNO.EIO
+    }
     case 'source': {
       const code = error.fields['code']
       return typeof code === 'string' && TELLING_SOURCE_CODES.has(code) ? (ERRNO[code] ?? ERRNO.EIO) : ERRNO.EIO
@@ -49,7 +56,6 @@ export function errnoOf(error: unknown): number {
     case 'integrity':
     case 'chunk-unavailable':
     case 'mount':
-    case 'target':
     case 'usage':
       return ERRNO.EIO
   }

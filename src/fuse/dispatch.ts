@@ -7,6 +7,7 @@ import { handleIgnored, handleInit, handleInterrupt, handleNothing } from './han
 import { handleReaddir, handleReaddirplus } from './handlers/directories.js'
 import { handleLseek, handleOpen, handleOpendir, handleRead, handleRelease, handleReleasedir } from './handlers/files.js'
 import { handleGetxattr, handleListxattr, handleReadlink } from './handlers/xattrs.js'
+import { handleFallocate, handleFsync, handleSetattr, handleWrite } from './handlers/writes.js'
 import * as op from './protocol/opcodes.js'
 import { decodeRequest } from './protocol/request.js'
 
@@ -19,11 +20,10 @@ type Handler = (x: Exchange, request: PendingRequest, view: DataView, bytes: Uin
 /** Opcodes answered with a fixed errno. ENOSYS makes the kernel do without, for good. */
 const FIXED: readonly (readonly [errno: number, opcodes: readonly string[]])[] = [
   [ERRNO.EROFS, [
-    'SETATTR', 'SYMLINK', 'MKNOD', 'MKDIR', 'UNLINK', 'RMDIR', 'RENAME', 'LINK', 'WRITE', 'SETXATTR', 'REMOVEXATTR',
-    'CREATE', 'FALLOCATE', 'RENAME2', 'COPY_FILE_RANGE', 'COPY_FILE_RANGE_64', 'TMPFILE',
+    'SYMLINK', 'MKNOD', 'MKDIR', 'UNLINK', 'RMDIR', 'RENAME', 'LINK', 'SETXATTR', 'REMOVEXATTR', 'CREATE', 'RENAME2', 'COPY_FILE_RANGE', 'COPY_FILE_RANGE_64', 'TMPFILE',
   ]],
   [ERRNO.ENOSYS, [
-    'FSYNC', 'FLUSH', 'FSYNCDIR', 'GETLK', 'SETLK', 'SETLKW', 'ACCESS', 'BMAP', 'POLL', 'SETUPMAPPING',
+    'FLUSH', 'FSYNCDIR', 'GETLK', 'SETLK', 'SETLKW', 'ACCESS', 'BMAP', 'POLL', 'SETUPMAPPING',
     'REMOVEMAPPING', 'STATX',
   ]],
   [ERRNO.ENOTTY, ['IOCTL']],
@@ -33,11 +33,14 @@ const HANDLERS: readonly (readonly [opcode: number, handler: Handler])[] = [
   [op.FUSE_LOOKUP, handleLookup],
   [op.FUSE_FORGET, handleForget],
   [op.FUSE_GETATTR, handleGetattr],
+  [op.FUSE_SETATTR, handleSetattr],
   [op.FUSE_READLINK, handleReadlink],
   [op.FUSE_OPEN, handleOpen],
   [op.FUSE_READ, handleRead],
+  [op.FUSE_WRITE, handleWrite],
   [op.FUSE_STATFS, handleStatfs],
   [op.FUSE_RELEASE, handleRelease],
+  [op.FUSE_FSYNC, handleFsync],
   [op.FUSE_GETXATTR, handleGetxattr],
   [op.FUSE_LISTXATTR, handleListxattr],
   [op.FUSE_INIT, handleInit],
@@ -48,6 +51,7 @@ const HANDLERS: readonly (readonly [opcode: number, handler: Handler])[] = [
   [op.FUSE_DESTROY, handleNothing],
   [op.FUSE_NOTIFY_REPLY, handleIgnored],
   [op.FUSE_BATCH_FORGET, handleBatchForget],
+  [op.FUSE_FALLOCATE, handleFallocate],
   [op.FUSE_READDIRPLUS, handleReaddirplus],
   [op.FUSE_LSEEK, handleLseek],
   [op.FUSE_SYNCFS, handleNothing],

@@ -4,7 +4,7 @@ import { BusyError, MountError, SourceError } from '../errors/errors.js'
 import { mountByHelper, unmountByHelper } from './fusermount.js'
 import { cString, errnoName, libc } from './libc.js'
 import {
-  checksPermissions, MS_DIRSYNC, MS_NOATIME, MS_NOEXEC, MS_SYNCHRONOUS, NO_MOUNT_OPTIONS, type MountOptions,
+  checksPermissions, MS_DIRSYNC, MS_NOATIME, MS_NOEXEC, MS_RDONLY, MS_SYNCHRONOUS, NO_MOUNT_OPTIONS, type MountOptions,
 } from './mount-options.js' // prettier-ignore
 import { PBSFS_TYPE } from './mountinfo.js'
 
@@ -137,7 +137,7 @@ function kernelData(fd: number, mode: number, options: MountOptions): string {
 
 /** The `-o` string for fusermount3, which adds nosuid and nodev by itself. */
 function helperOptions(source: string, options: MountOptions): string {
-  const words = ['ro', 'nosuid', 'nodev', `fsname=${escapeComma(source)}`, `subtype=${SUBTYPE}`]
+  const words = [(options.flags & MS_RDONLY) === 0 ? 'rw' : 'ro', 'nosuid', 'nodev', `fsname=${escapeComma(source)}`, `subtype=${SUBTYPE}`]
   if ((options.flags & MS_NOEXEC) !== 0) words.push('noexec')
   if ((options.flags & MS_NOATIME) !== 0) words.push('noatime')
   if ((options.flags & MS_SYNCHRONOUS) !== 0) words.push('sync')

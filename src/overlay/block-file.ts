@@ -4,6 +4,7 @@ import { nameOfErrno } from '../errors/errno.js'
 import { TargetError } from '../errors/errors.js'
 import { escapeName } from '../bytes/names.js'
 import { files } from '../posix/files.js'
+import { tryLock } from '../posix/flock.js'
 
 const openFile = promisify(open)
 const closeFile = promisify(close)
@@ -47,6 +48,11 @@ export class SystemFile implements BlockFile {
   /** Bytes; of a block device, too. */
   get size(): number {
     return files().seekEnd(this.#fd)
+  }
+
+  /** False: somebody else has it locked. It stays ours until it is closed. */
+  lock(): boolean {
+    return tryLock(this.#fd, 'exclusive') === undefined
   }
 
   async truncate(size: number): Promise<void> {

@@ -3,6 +3,7 @@ import { isPbsfsError, KeyError, NodeError, TruncatedError } from '../errors/err
 import { countBlocks } from './extents.js'
 import { FOREVER, type Attr, type Content, type MaybePromise, type NodeId } from './tree.js'
 import { FILE_MODE, LIVE_TTL, SYMLINK_MODE, VirtualNode, type Owner, type Xattrs } from './virtual-node.js'
+import type { WritableDisk } from './writable-disk.js'
 import { XATTR } from './xattr-names.js'
 
 /** A file beside the archives. */
@@ -13,6 +14,8 @@ export interface FileSource {
   readonly sizeHint: number
   readonly xattrs?: Xattrs
   open(): MaybePromise<ReadAt>
+  /** What takes changes. */
+  readonly disk?: WritableDisk | undefined
 }
 
 /** A disk image, a blob, the catalog, a lone half of an archive: the whole of one stream, which never changes. */
@@ -36,6 +39,10 @@ export class FileNode extends VirtualNode {
       mtimeSec: this.#source.mtimeSec,
       ttl: broken ? LIVE_TTL : FOREVER,
     })
+  }
+
+  override get disk(): WritableDisk | undefined {
+    return this.#source.disk
   }
 
   override content(): MaybePromise<Content> {

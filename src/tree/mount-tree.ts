@@ -5,9 +5,10 @@ import type { ArchiveNodes } from './archive.js'
 import type { SnapshotGuard, SnapshotHold } from './snapshot-hold.js'
 import { archiveOf, isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
 import type { NodeRegistry } from './node-registry.js'
-import type { Attr, Content, DirFiles, DirSink, Entry, FsStats, MaybePromise, NodeId, NodePlace, Tree } from './tree.js'
+import type { Attr, Content, DirFiles, DirSink, Entry, FsStats, MaybePromise, NodeId, NodePlace, Tree, TreeWrites } from './tree.js'
 import { FOREVER } from './tree.js'
 import type { VirtualNode, Xattrs } from './virtual-node.js'
+import type { WritableDisk } from './writable-disk.js'
 import { ZeroFilledStream } from './zero-filled-stream.js'
 
 /** Archives by the number in their nodes' ids. */
@@ -31,6 +32,7 @@ export class MountTree implements Tree {
   readonly #onLoss: ((node: NodeId, lost: LostRange) => void) | undefined
   readonly open: ((node: NodeId) => MaybePromise<number>) | undefined
   readonly release: ((handle: number) => void) | undefined
+  readonly writes: TreeWrites | undefined
   /** The snapshots of files that are open, by handle. */
   readonly #open = new Map<number, SnapshotHold>()
   #lastHandle = 0
@@ -47,6 +49,7 @@ export class MountTree implements Tree {
     stats: () => FsStats,
     tracksOpen = false,
     onLoss?: (node: NodeId, lost: LostRange) => void,
+    isWritable = false,
   ) {
     this.#onLoss = onLoss
     this.#root = root
@@ -54,6 +57,7 @@ export class MountTree implements Tree {
     this.#registry = registry
     this.#archives = archives
     this.#stats = stats
+    if (isWritable) this.writes = this.#makeWrites()
     if (!tracksOpen) return
     this.open = (node) => this.#openFile(node)
     this.release = (handle) => this.#releaseFile(handle)
@@ -181,6 +185,21 @@ export class MountTree implements Tree {
 
   statfs(): FsStats {
     return this.#stats()
+  }
+
+  #makeWrites(): TreeWrites {
+    const find = (id: NodeId): WritableDisk | undefined => (archiveOf(id.hi) === 0 ? this.#virtual(id).disk : undefined)
+    const diskOf = (id: NodeId): WritableDisk => {
+      const disk = find(id)
+      if (disk === undefined) throw new NodeError('EROFS')
+      return disk
+    }
+    return {
+      isWritable: (id) => find(id) !== undefined,
+      write: async (id, offset, bytes) => diskOf(id).write(bytes, offset),
+      zero: async (id, offset, length) => diskOf(id).zero(offset, length),
+      flush: async (id) => diskOf(id).flush(),
+    }
   }
 
   #openFile(id: NodeId): MaybePromise<number> {

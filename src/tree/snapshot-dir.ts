@@ -194,6 +194,7 @@ export class SnapshotDir extends LiveDir {
     const { opener, owner } = this.#context
     const file = archive.files[0]!
     const missing = missingHalf(archive)
+    if (isImage(archive)) return this.#image(id, parent, path, archive, seen)
     return new FileNode(id, parent, path, owner, {
       mtimeSec: this.#time,
       sizeHint: archive.size,
@@ -202,6 +203,24 @@ export class SnapshotDir extends LiveDir {
         archive.kind === 'blob'
           ? opener.openBlob(this.#snapshot, file.filename, seen, file)
           : opener.stream(this.#snapshot, file, seen),
+    })
+  }
+
+  /** In the whole store, whatever part of it is shown. */
+  #placeOf({ name }: Archive): string {
+    const { group, time } = this.#snapshot
+    return [...group.ns.flatMap((part) => ['ns', part]), group.type, group.id, time, name].join('/')
+  }
+
+  #image(id: NodeId, parent: VirtualNode | undefined, path: string, archive: Archive, seen: SnapshotManifest): VirtualNode {
+    const { opener, owner, overlays } = this.#context
+    const backup = opener.stream(this.#snapshot, archive.files[0]!, seen)
+    const overlay = overlays?.over({ path: this.#placeOf(archive), identity: versionOf(archive) }, backup)
+    return new FileNode(id, parent, path, owner, {
+      mtimeSec: this.#time,
+      sizeHint: archive.size,
+      open: () => overlay?.stream() ?? backup,
+      ...(overlay === undefined ? {} : { disk: overlay.disk }),
     })
   }
 

@@ -7,6 +7,7 @@ import type { NodeRegistry } from './node-registry.js'
 import type { SnapshotHolds } from './snapshot-holds.js'
 import type { MaybePromise } from './tree.js'
 import type { Owner } from './virtual-node.js'
+import type { ImageOverlays } from './writable-disk.js'
 
 /** What the keys that were given make of a snapshot. */
 export interface SnapshotTrust {
@@ -42,6 +43,8 @@ export interface StoreContext {
   readonly owner: Owner
   /** Absent: snapshots are not locked. */
   readonly holds?: SnapshotHolds | undefined
+  /** Absent: images cannot be written to. */
+  readonly overlays?: ImageOverlays | undefined
   /** Seconds since the epoch; the time of folders that have none of their own. */
   readonly since: number
   /** Notes what is wrong with something that is shown all the same; `path` is for people. */

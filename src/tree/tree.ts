@@ -115,6 +115,17 @@ export interface FsStats {
   readonly files: number
 }
 
+/** Files of a tree that can be written to: disks over which something lies that takes the changes. */
+export interface TreeWrites {
+  isWritable(node: NodeId): MaybePromise<boolean>
+  /** Inside the file. Resolves when reads have the bytes. The bytes are not looked at behind that. */
+  write(node: NodeId, offset: number, bytes: Uint8Array): Promise<void>
+  /** Makes a range inside the file read as zeros. */
+  zero(node: NodeId, offset: number, length: number): Promise<void>
+  /** What was written is safe from a loss of power. */
+  flush(node: NodeId): Promise<void>
+}
+
 export interface Tree {
   /** undefined: no such name. `negativeTtl` tells how long that may be remembered. */
   lookup(parent: NodeId, name: Uint8Array): MaybePromise<Entry | undefined>
@@ -150,4 +161,6 @@ export interface Tree {
   readonly open?: ((node: NodeId) => MaybePromise<number>) | undefined
   readonly release?: ((handle: number) => void) | undefined
   statfs(): FsStats
+  /** Absent: nothing can be changed. */
+  readonly writes?: TreeWrites | undefined
 }

@@ -1,5 +1,6 @@
 import { NodeError } from '../errors/errors.js'
 import type { SnapshotGuard } from './snapshot-hold.js'
+import type { WritableDisk } from './writable-disk.js'
 import { emptyAttr, type Attr, type Content, type DirSink, type Entry, type MaybePromise, type NodeId } from './tree.js'
 
 /** Validity of what lies above the archives, in seconds; with LISTING_MS, a change shows within a second. */
@@ -69,6 +70,11 @@ export abstract class VirtualNode {
   /** True: it is known that neither this node nor anything below it has or will have extended attributes. */
   get isPlain(): boolean {
     return false
+  }
+
+  /** What takes changes of this file; undefined: nothing does. */
+  get disk(): WritableDisk | undefined {
+    return undefined
   }
 
   /** False: names and sizes in the directory lie between contents. */

@@ -6,6 +6,7 @@ import {
 import { escapeName } from '../../bytes/names.js'
 import { LOG_LEVELS, type LogLevel } from '../../daemon/log-level.js'
 import { UsageError } from '../../errors/errors.js'
+import { MS_RDONLY } from '../../fuse/mount-options.js'
 import { dropSecrets } from '../../daemon/secret-environment.js'
 import { chooseDamage } from '../damage-options.js'
 import { findKeys, type KeyArguments } from '../keys/key-files.js'
@@ -87,6 +88,9 @@ export function buildMountConfig(args: MountArguments, env: NodeJS.ProcessEnv, c
   const decoders = args.decoders ?? own.decoders
   const payloadInput = args.payloadInput ?? own['payload-input']
   const logFile = args.log ?? own.log
+  const overlay = args.overlay ?? own.overlay
+  const driver = oneOf<Driver>(args.driver ?? own.driver, DRIVERS, '--driver') ?? 'kernel'
+  if (overlay !== undefined && driver !== 'kernel') throw new UsageError('--overlay works with --driver kernel alone')
   if (mountpoint === undefined || mountpoint === '') throw new UsageError('the mountpoint is missing')
   return {
     pbsfs: readVersion(),
@@ -96,14 +100,15 @@ export function buildMountConfig(args: MountArguments, env: NodeJS.ProcessEnv, c
       ...(payloadInput === undefined ? {} : { payloadInput: encodeBytes(absolute(payloadInput, cwd)) }),
     },
     mountpoint: encodeBytes(absolute(mountpoint, cwd)),
-    options,
+    options: overlay === undefined ? options : { ...options, flags: options.flags & ~MS_RDONLY },
+    ...(overlay === undefined ? {} : { overlay: encodeBytes(absolute(overlay, cwd)) }),
     cacheBytes: cacheSize === undefined ? DEFAULT_CACHE_BYTES : cacheBytes(cacheSize),
     decoders: decoders === undefined ? DEFAULT_DECODERS : parseCount(decoders, '--decoders', 1, MAX_DECODERS),
     ...(args.force ? { force: true } : {}),
     ...(lock === undefined ? {} : { lock }),
     ...(damaged === undefined ? {} : { damaged }),
     ...(fallbacks.length === 0 ? {} : { fallbacks: fallbacks.map((fallback) => encodeBytes(argToBytes(fallback))) }),
-    driver: oneOf<Driver>(args.driver ?? own.driver, DRIVERS, '--driver') ?? 'kernel',
+    driver,
     log: {
       level: oneOf<LogLevel>(args.logLevel ?? own['log-level'], LOG_LEVELS, '--log-level') ?? 'info',
       ...(logFile === undefined ? {} : { file: encodeBytes(absolute(logFile, cwd)) }),

@@ -8,6 +8,7 @@ const options = {
   options: { alias: 'o', type: 'string', requiresArg: true, describe: 'mount(8) options, like allow_other,uid=1000; may be repeated' },
   driver: { choices: ['kernel', 'fuse-native'], requiresArg: true, describe: 'Who speaks to the kernel: pbsfs itself, or the library fuse-native (default kernel)' },
   ...STORE_OPTIONS,
+  overlay: { type: 'string', requiresArg: true, describe: 'Folder that takes what is written to disk images, which can be written to then; the backup never changes' },
   log: { type: 'string', requiresArg: true, describe: 'Append the log to this file (default: one in the runtime folder)' },
   'log-level': { choices: ['debug', 'info', 'warn', 'error'], requiresArg: true, describe: 'Least that is logged (default info)' },
   verbose: { alias: 'v', type: 'boolean', describe: 'Same as --log-level debug' },

@@ -22,10 +22,20 @@ const NOT_TRACKED: Opened = { fh: 0 }
 
 export function handleOpen(x: Exchange, request: PendingRequest, view: DataView): void {
   const flags = openFlags(view)
-  // Only a mount made writable by force asks; checked before ENOSYS, which allows everything.
-  if ((flags & O_ACCMODE) !== 0 || (flags & O_TRUNC) !== 0) return x.refuse(request, ERRNO.EROFS)
+  // Checked before ENOSYS, which allows everything.
+  if ((flags & O_ACCMODE) !== 0 || (flags & O_TRUNC) !== 0) return openForWriting(x, request)
   if (x.options.noOpen) return x.refuse(request, ERRNO.ENOSYS)
   open(x, request, false)
+}
+
+/** A disk keeps its size: who wants it empty gets an error when the kernel asks for that. */
+function openForWriting(x: Exchange, request: PendingRequest): void {
+  const { writes } = x.tree
+  if (writes === undefined) return x.refuse(request, ERRNO.EROFS)
+  x.settle(request, writes.isWritable(request.node), (_x, _request, isWritable) => {
+    if (isWritable) open(x, request, false)
+    else x.refuse(request, ERRNO.EROFS)
+  })
 }
 
 function encodeOpen(x: Exchange, request: PendingRequest, opened: Opened): void {

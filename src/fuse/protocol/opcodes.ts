@@ -20,9 +20,11 @@ const NO_REPLY = true
 export const FUSE_LOOKUP = 1
 export const FUSE_FORGET = 2
 export const FUSE_GETATTR = 3
+export const FUSE_SETATTR = 4
 export const FUSE_READLINK = 5
 export const FUSE_OPEN = 14
 export const FUSE_READ = 15
+export const FUSE_WRITE = 16
 export const FUSE_STATFS = 17
 export const FUSE_RELEASE = 18
 export const FUSE_FSYNC = 20
@@ -41,6 +43,7 @@ export const FUSE_IOCTL = 39
 export const FUSE_POLL = 40
 export const FUSE_NOTIFY_REPLY = 41
 export const FUSE_BATCH_FORGET = 42
+export const FUSE_FALLOCATE = 43
 export const FUSE_READDIRPLUS = 44
 export const FUSE_LSEEK = 46
 export const FUSE_SYNCFS = 50
@@ -51,7 +54,7 @@ export const OPCODES: readonly Opcode[] = [
   row(FUSE_LOOKUP, 'LOOKUP', 0, 1),
   row(FUSE_FORGET, 'FORGET', 8, 0, NO_REPLY),
   row(FUSE_GETATTR, 'GETATTR', 16),
-  row(4, 'SETATTR', 88),
+  row(FUSE_SETATTR, 'SETATTR', 88),
   row(FUSE_READLINK, 'READLINK', 0),
   row(6, 'SYMLINK', 0, 2),
   row(8, 'MKNOD', 16, 1),
@@ -62,7 +65,7 @@ export const OPCODES: readonly Opcode[] = [
   row(13, 'LINK', 8, 1),
   row(FUSE_OPEN, 'OPEN', 8),
   row(FUSE_READ, 'READ', 40),
-  row(16, 'WRITE', 40),
+  row(FUSE_WRITE, 'WRITE', 40),
   row(FUSE_STATFS, 'STATFS', 0),
   row(FUSE_RELEASE, 'RELEASE', 24),
   row(FUSE_FSYNC, 'FSYNC', 16),
@@ -88,7 +91,7 @@ export const OPCODES: readonly Opcode[] = [
   row(FUSE_POLL, 'POLL', 24),
   row(FUSE_NOTIFY_REPLY, 'NOTIFY_REPLY', 40, 0, NO_REPLY),
   row(FUSE_BATCH_FORGET, 'BATCH_FORGET', 8, 0, NO_REPLY),
-  row(43, 'FALLOCATE', 32),
+  row(FUSE_FALLOCATE, 'FALLOCATE', 32),
   row(FUSE_READDIRPLUS, 'READDIRPLUS', 40),
   row(45, 'RENAME2', 16, 2),
   row(FUSE_LSEEK, 'LSEEK', 24),
