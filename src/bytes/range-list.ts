@@ -69,6 +69,15 @@ export class RangeList implements Iterable<ByteRange> {
     return clipped
   }
 
+  /** What of `[0, size)` is in none of the ranges. */
+  complement(size: number): RangeList {
+    const rest = new RangeList()
+    let at = 0
+    for (let i = 0; i < this.count && this.startOf(i) < size; at = this.endOf(i++)) rest.add(at, this.startOf(i))
+    rest.add(at, size)
+    return rest
+  }
+
   /** What is in one of the two lists, or in both. */
   union(other: RangeList): RangeList {
     const all = new RangeList()

@@ -3,7 +3,8 @@ import { countEntries, type RestoreSummary, type Unset } from '../restore/restor
 import type { VerifySummary } from '../restore/verify-tree.js'
 import { formatDuration, formatSize } from './parse-size.js'
 
-const RESTORE_VERSION = 1
+/** Of the documents of `restore --json`. */
+export const RESTORE_VERSION = 1
 
 /** What stands behind "of N entries" and why, for each thing that could not be set. */
 const UNSET: Readonly<Record<Unset, string>> = {

@@ -19,7 +19,7 @@ export async function compareContent(fd: number, content: Content, { signal, pat
   let offset = 0
   for await (const wanted of readPieces(content)) {
     if (signal.aborted) throw new AbortedError('interrupted')
-    const bytes = await readAt(fd, wanted.length, offset, path)
+    const bytes = await readFrom(fd, wanted.length, offset, path)
     if (!equalBytes(bytes, wanted)) return `its contents differ from the backup, within ${wanted.length} bytes from ${offset} on`
     offset += wanted.length
     onBytes(wanted.length)
@@ -27,7 +27,8 @@ export async function compareContent(fd: number, content: Content, { signal, pat
   return undefined
 }
 
-async function readAt(fd: number, length: number, offset: number, path: string): Promise<Buffer> {
+/** Bytes of an open file or device; fewer only at its end. */
+export async function readFrom(fd: number, length: number, offset: number, path: string): Promise<Buffer> {
   const bytes = Buffer.allocUnsafe(length)
   for (let at = 0; at < length; ) {
     const count = await new Promise<number>((resolve, reject) => {

@@ -52,8 +52,8 @@ export async function verifyDevice(view: TreeView, found: Found, path: Buffer, {
   }
 }
 
-/** Zeros the way the device does it fastest. */
-function writeZeros(fd: number, offset: number, length: number, path: string): void {
+/** Zeros the way the file or device does it fastest. */
+export function writeZeros(fd: number, offset: number, length: number, path: string): void {
   if (files().punchHole(fd, offset, length) >= 0) return
   for (let done = 0; done < length; ) {
     const result = files().pwrite(fd, ZEROS, Math.min(ZEROS.length, length - done), offset + done)

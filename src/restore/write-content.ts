@@ -72,7 +72,8 @@ export async function copyContent(fd: number, content: Content, options: CopyOpt
   if (writeZeros === undefined) truncate(fd, size, path)
 }
 
-async function writeSparse(fd: number, bytes: Uint8Array, offset: number, path: string, writeZeros: WriteZeros): Promise<void> {
+/** Bytes at a place of an open file; long runs of zeros are left to `writeZeros`. */
+export async function writeSparse(fd: number, bytes: Uint8Array, offset: number, path: string, writeZeros: WriteZeros): Promise<void> {
   for (let at = 0; at < bytes.length; ) {
     const [from, to] = nextRun(bytes, at)
     if (from > at) await writeZeros?.(fd, offset + at, from - at)

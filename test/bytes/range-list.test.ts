@@ -27,6 +27,8 @@ test('holds exactly the bytes that were added, in ranges that do not touch', () 
       for (let i = 1; i < list.count; i++) expect(list.startOf(i)).toBeGreaterThan(list.endOf(i - 1))
       const clipped = [...list.clip(cut)].flatMap(({ offset, length }) => Array.from({ length }, (_, i) => offset + i))
       expect(clipped).toEqual(told.filter((byte) => byte < cut))
+      const rest = [...list.complement(cut)].flatMap(({ offset, length }) => Array.from({ length }, (_, i) => offset + i))
+      expect(rest).toEqual(Array.from({ length: cut }, (_, i) => i).filter((byte) => !bits.has(byte)))
     }),
   )
 })

@@ -17,8 +17,6 @@ export interface ImagePair {
 /** Of the documents of `diff --json`. */
 export const DIFF_VERSION = 1
 
-const MIB = 1024 * 1024
-
 /** Characters of output that are written at once. */
 const BATCH = 64 * 1024
 
@@ -35,8 +33,9 @@ export async function diffImages(
   out.begin(before.size, after.size, fine ? FINE_BLOCK : before.chunks!.chunkSize!)
   if (fine) {
     const progress = new Progress()
-    const total = Math.ceil(candidates.bytes / MIB)
-    const onProgress = (bytes: number): void => progress.update({ label: 'comparing, MiB', done: Math.floor(bytes / MIB), total, bytes })
+    const total = candidates.bytes
+    const onProgress = (done: number): void =>
+      progress.update({ label: 'comparing', done, total, bytes: done, counts: () => `${formatSize(done)} of ${formatSize(total)}` })
     try {
       await compareContents(pair.before, pair.after, candidates, { onRange: (start, end) => out.add(start, end), onProgress, onLost: note })
     } finally {

@@ -37,6 +37,10 @@ export interface RestoreArguments extends StoreArguments {
   readonly ignoreXattrs: boolean
   readonly dryRun: boolean
   readonly verify: boolean
+  /** Only what differs from an image is written. */
+  readonly changed: boolean
+  /** SOURCE of what the target holds. */
+  readonly since: string | undefined
   readonly json: boolean
 }
 
@@ -52,7 +56,9 @@ export async function restore(given: RestoreArguments, context: CommandContext):
   if (args.target === '') throw new UsageError('the target is missing; for a file on standard output there is pbsfs cat')
   const target = absolute(argToBytes(args.target))
   refuseInsideStore(target)
+  if (args.since !== undefined && !args.changed) throw new UsageError('--since belongs to --changed')
   return withSource(args, context, async (source) => {
+    if (args.changed) return (await import('./restore-changed.js')).restoreChangedOnly(args, context, source, target)
     const run = new RestoreRun(args, context, source)
     try {
       return await run.start(await findTarget(source, undefined), target)

@@ -13,6 +13,8 @@ const OPTIONS = {
   'ignore-xattrs': { type: 'boolean', describe: 'Set no other extended attributes and no capabilities' },
   'dry-run': { alias: 'n', type: 'boolean', describe: 'Say what would be written, and write nothing' },
   verify: { type: 'boolean', describe: 'Read everything back from the target and compare it' },
+  changed: { type: 'boolean', describe: 'Of an image: change the device or file TARGET in place, and write only what differs' },
+  since: { type: 'string', requiresArg: true, describe: 'With --changed: TARGET holds this snapshot (PATH::SELECTOR) and is not read' },
   json: { type: 'boolean', describe: 'For programs; docs/cli.md describes it' },
 } as const
 
@@ -45,6 +47,8 @@ export function restoreCommand(choose: Choose): CommandModule {
         ignoreXattrs: argv['ignoreXattrs'] === true,
         dryRun: argv['dryRun'] === true,
         verify: argv['verify'] === true,
+        changed: argv['changed'] === true,
+        since: lastOf(argv['since']),
         json: argv['json'] === true,
       }
       choose(async (context) => (await import('../actions/restore.js')).restore(args, context))
