@@ -43,8 +43,8 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
       },
     })
     const info = await store.describe()
-    for (const remark of info.remarks) settings.log.warn(remark, { path })
     if (info.unreadable !== undefined && settings.force !== true) throw unreadableStore(info, path)
+    for (const remark of info.remarks) settings.log.warn(remark, { path })
     const fallback = new FallbackUse(fallbacks, settings)
     const loader = new ChunkLoader(cache, pool, (ref, number, error) => fallback.note(ref, number, error))
     const locking = chooseLocking(source, store, path, settings)

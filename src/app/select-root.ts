@@ -39,7 +39,7 @@ export async function selectRoot(selector: Selector, context: StoreContext): Pro
   if (found === undefined) throw notThere(selector, 'there is no such archive in the snapshot')
   const node = found.child.make(ROOT, undefined, '')
   if (node instanceof ArchiveRoot) {
-    return { root: await enterArchive(node.opener, inside, context, `${time}/${found.name}`), known: await snapshot.totalBytes() }
+    return { root: await enterArchive(node.opener, inside, context, formatSelector({ ns, type, id, time, archive: found.name })), known: await snapshot.totalBytes() }
   }
   if (node instanceof PartsDir) {
     if (inside === undefined) return { root: node, known: 0 }

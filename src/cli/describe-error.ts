@@ -19,7 +19,7 @@ export function describeError(error: unknown, debug = false): string {
   const lines = [headline(error), ...details(error)]
   let cause = error instanceof Error ? error.cause : undefined
   for (let depth = 0; cause !== undefined && depth < MAX_CAUSES; depth++) {
-    lines.push(`  because: ${headline(cause)}`, ...details(cause).map((line) => '  ' + line))
+    if (!repeats(cause, lines)) lines.push(`  because: ${headline(cause)}`, ...details(cause).map((line) => '  ' + line))
     cause = cause instanceof Error ? cause.cause : undefined
   }
   if (!isPbsfsError(error)) {
@@ -44,10 +44,30 @@ function headline(error: unknown): string {
   return error.name === 'Error' ? text : `${error.name}: ${text}`
 }
 
+/** An error of the system, like "EACCES: permission denied, open '/x'", whose code and path were told already. */
+function repeats(cause: unknown, lines: readonly string[]): boolean {
+  const { code, syscall, path } = cause as NodeJS.ErrnoException
+  if (!(cause instanceof Error) || code === undefined || syscall === undefined) return false
+  const told = lines.join('\n')
+  return (told.includes(code) || isInWords(code, told)) && (path === undefined || told.includes(printable(String(path))))
+}
+
+/** Codes that a sentence says in words. */
+const WORDS: Readonly<Record<string, RegExp>> = {
+  ENOENT: /no such|there is no |is not there/,
+  EACCES: /permission denied|may not/,
+  ENOTDIR: /not a directory/,
+}
+
+function isInWords(code: unknown, text: string): boolean {
+  return WORDS[String(code)]?.test(text) === true
+}
+
 function details(error: unknown): string[] {
   if (!isPbsfsError(error)) return []
   const lines: string[] = []
   for (const name of orderedNames(error.fields)) {
+    if (name === 'code' && isInWords(error.fields[name], error.message)) continue
     const value = printable(String(error.fields[name])).replaceAll('\n', ' ')
     if (!error.message.includes(String(error.fields[name]))) lines.push(`  ${name}: ${value}`)
   }

@@ -96,7 +96,11 @@ function explain(message: string, args: readonly string[], options: readonly str
   const unknown = /^Unknown (?:arguments?|commands?): (.*)$/s.exec(message)?.[1]?.split(', ')[0]
   if (unknown !== undefined) return explainUnknown(unknown, args, options)
   if (message.startsWith('Not enough arguments following')) return message.replace(/.*: /s, 'a value is missing for --')
-  if (message.startsWith('Not enough non-option arguments')) return 'an argument is missing'
+  if (message.startsWith('Not enough non-option arguments')) {
+    // A mistyped option may have taken it for its value.
+    const mistyped = args.map((arg) => /^--([^=]+)/.exec(arg)?.[1]).find((name) => name !== undefined && !options.includes(name))
+    return mistyped === undefined ? 'an argument is missing' : explainUnknown(mistyped, args, options)
+  }
   const value = /^Invalid values:\s+Argument: (\S+), Given: (.*), Choices: (.*)$/s.exec(message)
   if (value !== null) return `--${value[1]!}: ${value[2]!} is none of ${value[3]!.replaceAll('"', '')}`
   const suggestion = /^Did you mean (.*)\?$/.exec(message)?.[1]
@@ -106,6 +110,11 @@ function explain(message: string, args: readonly string[], options: readonly str
 function explainUnknown(unknown: string, args: readonly string[], options: readonly string[]): string {
   const isOption = args.some((arg) => arg.startsWith('-') && arg.includes(unknown))
   if (!isOption) return unknown === args[0] ? `no command "${unknown}"` : `"${unknown}" is one argument too many`
+  const word = args.find((arg) => /^-[a-z]{3,}$/.test(arg) && arg[1] === unknown)
+  if (args[0] === 'find' && word !== undefined) {
+    const nearest = nearestWord(word.slice(1), FIND_WORDS)
+    return `no option ${word}${nearest === undefined ? '' : `; did you mean -${nearest}?`}`
+  }
   if (unknown.length === 1) return `no option -${unknown}`
   const nearest = nearestWord(
     unknown,

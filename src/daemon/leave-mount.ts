@@ -1,4 +1,5 @@
 import { escapeName } from '../bytes/names.js'
+import { quoteEscaped } from '../bytes/shell-quote.js'
 import { BusyError, MountError, UsageError } from '../errors/errors.js'
 import { PBSFS_TYPE } from '../fuse/mountinfo.js'
 import { findRecord, removeLeftovers } from './find-mounts.js'
@@ -79,7 +80,7 @@ function busyError(place: MountedPlace, table: MountTable): BusyError {
   const path = escapeName(place.mountpoint)
   return new BusyError(`${path} is in use by ${describeHolders(findHolders(place, table.list()))}`, {
     path,
-    remedy: `End that first, or free the path at once with: pbsfs umount --lazy ${path}`,
+    remedy: `End that first, or free the path at once with: pbsfs umount --lazy ${quoteEscaped(path)}`,
   })
 }
 

@@ -1,5 +1,6 @@
 import { lstatSync, mkdirSync, opendirSync } from 'node:fs'
 import { escapeName } from '../bytes/names.js'
+import { quoteBytes } from '../bytes/shell-quote.js'
 import { MountError, UsageError } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'
 import { PBSFS_TYPE } from '../fuse/mountinfo.js'
@@ -68,7 +69,7 @@ async function clearStale(mountpoint: Buffer, table: MountTable, log: Log): Prom
       const ours = place.type === PBSFS_TYPE
       throw new UsageError(`${escapeName(mountpoint)} is a mount already (${place.type} of ${escapeName(place.source)})`, {
         path: escapeName(mountpoint),
-        remedy: ours ? `Leave it with: pbsfs umount ${escapeName(mountpoint)}` : 'Choose another mountpoint.',
+        remedy: ours ? `Leave it with: pbsfs umount ${quoteBytes(mountpoint)}` : 'Choose another mountpoint.',
       })
     }
     log.info('removing a mount whose daemon is gone', { path: escapeName(mountpoint), type: place.type })
@@ -76,7 +77,7 @@ async function clearStale(mountpoint: Buffer, table: MountTable, log: Log): Prom
   }
   throw new MountError(`${escapeName(mountpoint)} is covered by many dead mounts`, {
     path: escapeName(mountpoint),
-    remedy: `Remove them with: umount -l ${escapeName(mountpoint)}`,
+    remedy: `Remove them with: umount -l ${quoteBytes(mountpoint)}`,
   })
 }
 

@@ -50,7 +50,7 @@ async function serve(input: Buffer, stderrFile: string | undefined, parts: Daemo
       ...parts,
       secrets,
       stderrFile,
-      onReady: ({ mountpoint, log }) => report({ type: 'ready', pid: process.pid, mountpoint, log }),
+      onReady: ({ mountpoint, log, remarks }) => report({ type: 'ready', pid: process.pid, mountpoint, log, remarks }),
     })
     // Interrupted before the mount was there; without effect when it was.
     report({ type: 'failed', error: toPlainError(new AbortedError('interrupted before the mount was ready')) })

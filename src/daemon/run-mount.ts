@@ -26,6 +26,8 @@ export interface ReadyReport {
   readonly mountpoint: string
   readonly source: string
   readonly log: string
+  /** Warnings and errors of the log so far: what a person should know of this mount. */
+  readonly remarks: readonly string[]
 }
 
 /** What runMount is made of; the daemon passes the real ones. */
@@ -163,7 +165,7 @@ class ServedMount {
       })
       started()
       log.info('mounted', { path: escapeName(this.#mountpoint), source: this.#source, pid: process.pid })
-      this.#parts.onReady({ mountpoint: escapeName(this.#mountpoint), source: this.#source, log: this.#parts.logName })
+      this.#parts.onReady({ mountpoint: escapeName(this.#mountpoint), source: this.#source, log: this.#parts.logName, remarks: log.recent().map(messageOf) })
     }
     const reason = await Promise.race([session.ended, aborted])
     if (reason === 'unmounted') this.#detached = true
@@ -232,6 +234,11 @@ class ServedMount {
     this.#parts.session.stop()
     setTimeout(() => this.#abort?.(), ABORT_TIMEOUT_MS)
   }
+}
+
+/** Of a line of the log, without time and level. */
+function messageOf(line: string): string {
+  return line.replace(/^\S+ \S+ /, '')
 }
 
 function removeAllLeftovers(table: MountTable, log: DaemonLog): void {

@@ -5,7 +5,7 @@ export const REPORT_FD = 3
 
 /** One line of JSON. Paths are escaped text. */
 export type StartReport =
-  | { readonly type: 'ready'; readonly pid: number; readonly mountpoint: string; readonly log: string }
+  | { readonly type: 'ready'; readonly pid: number; readonly mountpoint: string; readonly log: string; readonly remarks: readonly string[] }
   | { readonly type: 'failed'; readonly error: PlainError }
 
 export function parseStartReport(text: string): StartReport {

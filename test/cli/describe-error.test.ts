@@ -23,6 +23,16 @@ describe('describeError', () => {
     expect(describeError(new MountError('no /dev/fuse: modprobe fuse', { remedy: 'modprobe fuse' }))).toBe('no /dev/fuse: modprobe fuse')
   })
 
+  test('says nothing twice: a code that the message has in words, a system error that only repeats it', () => {
+    const system = Object.assign(new Error("EACCES: permission denied, open '/a'"), { code: 'EACCES', syscall: 'open', path: '/a' })
+    expect(describeError(new SourceError('/a: permission denied', { path: '/a', code: 'EACCES' }, { cause: system }))).toBe('/a: permission denied')
+    expect(describeError(new SourceError('/a cannot be read (EACCES)', { path: '/a', code: 'EACCES' }, { cause: system }))).toBe('/a cannot be read (EACCES)')
+    expect(describeError(new SourceError('host/x: there is no such group', { code: 'ENOENT' }))).toBe('host/x: there is no such group')
+    // What is about another path is told.
+    expect(describeError(new SourceError('/b: permission denied', { code: 'EACCES' }, { cause: system }))).toContain("open '/a'")
+    expect(describeError(new SourceError('/b: cannot be read', { code: 'EIO' }))).toBe('/b: cannot be read\n  code: EIO')
+  })
+
   test('calls a bug a bug and shows its stack only when asked', () => {
     const bug = new TypeError('x is undefined')
     expect(describeError(bug)).toBe('TypeError: x is undefined\n  This is a fault of pbsfs itself; -d shows where.')

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { formatStatusDetail, formatStatusTable } from '#src/cli/format-status.js'
-import { quoteBytes } from '#src/cli/shell-quote.js'
+import { quoteBytes } from '#src/bytes/shell-quote.js'
 import { formatTable } from '#src/cli/table.js'
 import type { MountStatus } from '#src/daemon/status.js'
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import type { StatusDocument } from '#src/daemon/status.js'
@@ -62,6 +62,20 @@ describeWith({ fuse: true }, 'the program', () => {
     expect(await pbsfs('mount', ...args)).toMatchObject({ code: 0, err: '' })
     expect(readdirSync(mountpoint).length).toBeGreaterThan(0)
     expect(await pbsfs('umount', mountpoint)).toMatchObject({ code: 0, err: '' })
+  })
+
+  test('says what a person should know of the mount', async () => {
+    const store = join(folder, 'cache of a bucket')
+    cpSync(exampleStore, store, { recursive: true })
+    const [prefix] = readdirSync(join(store, '.chunks')).filter((name) => /^[0-9a-f]{4}$/.test(name)).sort()
+    writeFileSync(join(store, '.chunks', prefix!, `${prefix!.padEnd(64, '0')}.using`), '')
+    const spaced = join(folder, 'a mount')
+    const mounted = await pbsfs('mount', store, spaced)
+    expect(mounted).toMatchObject({ code: 0, out: `mounted at ${spaced}\nleave it with: pbsfs umount '${spaced}'\n` })
+    expect(mounted.err).toMatch(/^pbsfs: This is the local cache folder of a datastore in an S3 bucket[^\n]*\n$/)
+    const again = await pbsfs('mount', store, spaced)
+    expect(again.err).toContain(`Leave it with: pbsfs umount '${spaced}'`)
+    expect((await pbsfs('umount', spaced)).code).toBe(0)
   })
 
   test('in the foreground until it is told to end', async () => {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { COMMANDS, commandNames } from '#src/cli/commands/commands.js'
 import { main } from '#src/cli/main.js'
 import { optionNames, parseCommandLine } from '#src/cli/program.js'
+import { describeAllCommands } from '#src/cli/reference/all-commands.js'
 import { UsageError } from '#src/errors/errors.js'
 import { captureOutput } from '../support/captured-output.js'
 
@@ -45,6 +46,20 @@ test('every command has a description in the list', async () => {
   for (const name of names) expect(out).toMatch(new RegExp(`pbsfs ${name}\\b.* {2}[A-Z]`))
 })
 
+test('a mistyped option of any command leads to the one that was meant', async () => {
+  const wrong: string[] = []
+  for (const command of describeAllCommands()) {
+    const operands = command.operands.map(({ name }) => name)
+    for (const { name } of command.options.filter((option) => option.name.length > 3)) {
+      const mistyped = `${name.slice(0, 1)}${name[2]!}${name[1]!}${name.slice(3)}`
+      if (mistyped === name) continue
+      const { code, err } = await run(command.name, ...operands, `--${mistyped}`)
+      if (code !== 2 || !err.includes(`no option --${mistyped}; did you mean --${name}?`)) wrong.push(`${command.name} --${mistyped}: ${err}`)
+    }
+  }
+  expect(wrong).toEqual([])
+})
+
 test.each([
   [['umuont', '/x'], 'no command "umuont"; did you mean "umount"?'],
   [['staus'], 'no command "staus"; did you mean "status"?'],
@@ -55,8 +70,12 @@ test.each([
   [['mount', 'a', 'b', '--cache-siz', '1G'], 'no option --cache-siz; did you mean --cache-size?'],
   [['mount', 'a', 'b', '--cache-size'], 'a value is missing for --cache-size'],
   [['mount', 'a', 'b', '-q'], 'no option -q'],
+  [['ls', '--lnog', 'x'], 'no option --lnog; did you mean --long?'],
+  [['find', 'x', '-nmae', 'y'], 'no option -nmae; did you mean -name?'],
+  [['find', 'x', '-qqq'], 'no option -qqq'],
+  [['key', 'shwo', 'x'], 'there is "key show"'],
   [['mount', 'a', 'b', 'c', 'd'], '"d" is one argument too many'],
-  [['mount', 'a', 'b', '--driver', 'x'], 'driver'],
+  [['mount', 'a', 'b', '--driver', 'x'], '--driver: "x" is none of kernel, fuse-native'],
   [['status', 'a', 'b'], '"b" is one argument too many'],
   [['mount', 'a', 'b', '-o', 'frob'], 'frob'],
 ])('%j is refused', async (args, message) => {

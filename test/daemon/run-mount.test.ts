@@ -83,7 +83,7 @@ describe('runMount', () => {
     expect(existsSync(mountpoint)).toBe(true)
     expect(onReady).not.toHaveBeenCalled()
     session.answer()
-    await vi.waitFor(() => expect(onReady).toHaveBeenCalledWith({ mountpoint, source: '/s', log: 'stderr' }))
+    await vi.waitFor(() => expect(onReady).toHaveBeenCalledWith({ mountpoint, source: '/s', log: 'stderr', remarks: [] }))
     // Somebody unmounts.
     table.places.length = 0
     session.end('unmounted')

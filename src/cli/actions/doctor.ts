@@ -27,7 +27,7 @@ import { readSecretFile } from '../keys/read-secret.js'
 import { findStoreSource } from '../open-source.js'
 import { argToBytes } from '../raw-args.js'
 import { describeAllCommands } from '../reference/all-commands.js'
-import { quoteBytes, quoteEscaped } from '../shell-quote.js'
+import { quoteBytes, quoteEscaped } from '../../bytes/shell-quote.js'
 import type { StoreArguments } from '../store-options.js'
 import { formatTable } from '../table.js'
 

@@ -13,11 +13,12 @@ import { findKeys, type KeyArguments } from '../keys/key-files.js'
 import { chooseLock } from '../lock-options.js'
 import type { MountArguments } from '../mount-arguments.js'
 import type { CommandContext } from '../context.js'
+import { printable } from '../describe-error.js'
 import { EXIT } from '../exit-codes.js'
 import { splitMountOptions } from '../mount-options.js'
 import { parseCount, parseSize } from '../parse-size.js'
 import { argToBytes } from '../raw-args.js'
-import { quoteEscaped } from '../shell-quote.js'
+import { quoteEscaped } from '../../bytes/shell-quote.js'
 import { storeSourceText, vendorPlaceText } from '../source-text.js'
 import { readVersion } from '../version.js'
 
@@ -41,7 +42,10 @@ export async function mount(args: MountArguments, context: CommandContext): Prom
     return EXIT.ok
   }
   const daemon = context.takeDaemon() ?? startDaemon()
-  tell(await daemon.mount(config, onWait, secrets))
+  const started = await daemon.mount(config, onWait, secrets)
+  tell(started)
+  // In the foreground the log is on the terminal.
+  for (const remark of started.remarks) context.output.err(`pbsfs: ${printable(remark)}\n`)
   return EXIT.ok
 }
 

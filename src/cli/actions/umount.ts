@@ -8,7 +8,7 @@ import { paintHead } from '../colors.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
 import { argToBytes } from '../raw-args.js'
-import { quoteEscaped } from '../shell-quote.js'
+import { quoteEscaped } from '../../bytes/shell-quote.js'
 import { formatTable } from '../table.js'
 
 export interface UmountArguments {

@@ -1,4 +1,4 @@
-import { escapeName } from '../bytes/names.js'
+import { escapeName } from './names.js'
 
 /**
  * An argument as it can be pasted into bash or zsh, for text that `escapeName` made: plain where
