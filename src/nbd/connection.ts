@@ -51,6 +51,9 @@ export class NbdConnection {
   #isNegotiating = false
   /** A request for whose answer there is no room; `inLine`: among those of all connections. */
   #held: { readonly request: NbdRequest; readonly cost: number; inLine: boolean } | undefined
+  /** A write for which there is room, and whose bytes are not all there. */
+  #write: { readonly request: NbdRequest; readonly cost: number } | undefined
+  #lastInput = performance.now()
   #isInputEnded = false
   #isClosing = false
   #isGone = false
@@ -76,14 +79,17 @@ export class NbdConnection {
     this.#socket.destroy()
   }
 
-  /** Since when the client takes none of its answers, in ms of `performance.now()`; undefined: there are none to take. */
+  /**
+   * Since when the client neither takes an answer nor sends more of what it began, in ms of `performance.now()`;
+   * undefined: nothing of it takes room.
+   */
   get stalledSince(): number | undefined {
-    return this.#out.stalledSince
+    return this.#out.stalledSince ?? (this.#write === undefined ? undefined : this.#lastInput)
   }
 
   /** Ends a connection that keeps others waiting. */
   dropStalled(): void {
-    this.#drop('it does not take its answers, and others wait for the room they need')
+    this.#drop('it does not go on, and others wait for the room it takes')
   }
 
   /** Says which requests wait long for the storage, each once. */
@@ -97,6 +103,7 @@ export class NbdConnection {
   #listen(socket: Socket): void {
     socket.on('data', (bytes: Buffer) => {
       this.#queue.push(bytes)
+      this.#lastInput = performance.now()
       this.#advance()
     })
     socket.on('end', () => {
@@ -128,6 +135,7 @@ export class NbdConnection {
   /** False: more bytes are needed. */
   #step(): boolean {
     if (this.#skip !== undefined) return this.#skipBytes(this.#skip)
+    if (this.#write !== undefined) return this.#takePayload(this.#write)
     switch (this.#phase) {
       case 'flags':
         return this.#takeFlags()
@@ -260,18 +268,27 @@ export class NbdConnection {
     if (request === undefined) return this.#drop('it sent something that is no request')
     if (request.type === NBD_CMD_DISC) {
       this.#endWhenDone()
-    } else if (request.type === NBD_CMD_WRITE && request.length > 0) {
-      if (request.length > BLOCK_SIZE.maximum) return this.#drop(`it wants to write ${request.length} bytes at once`)
+      return true
+    }
+    const isWrite = request.type === NBD_CMD_WRITE && request.length > 0
+    if (isWrite && request.length > BLOCK_SIZE.maximum) return this.#drop(`it wants to write ${request.length} bytes at once`)
+    const cost = this.#isClosing ? 0 : this.#transmission!.costOf(request)
+    if (cost > 0) {
+      this.#held = { request, cost, inLine: false }
+      this.#tryHeld()
+    } else if (isWrite) {
       this.#skip = { left: request.length, then: () => this.#begin(request, 0) }
     } else {
-      const cost = this.#isClosing ? 0 : this.#transmission!.costOf(request)
-      if (cost === 0) {
-        this.#begin(request, 0)
-      } else {
-        this.#held = { request, cost, inLine: false }
-        this.#tryHeld()
-      }
+      this.#begin(request, 0)
     }
+    return true
+  }
+
+  #takePayload({ request, cost }: { readonly request: NbdRequest; readonly cost: number }): boolean {
+    const payload = this.#queue.take(request.length)
+    if (payload === undefined) return false
+    this.#write = undefined
+    this.#begin(request, cost, payload)
     return true
   }
 
@@ -292,13 +309,14 @@ export class NbdConnection {
   #beginHeld(): void {
     const { request, cost } = this.#held!
     this.#held = undefined
-    this.#begin(request, cost)
+    if (request.type === NBD_CMD_WRITE) this.#write = { request, cost }
+    else this.#begin(request, cost)
   }
 
-  #begin(request: NbdRequest, cost: number): void {
+  #begin(request: NbdRequest, cost: number, payload?: Uint8Array): void {
     this.#pending.add(request, cost)
     if (this.#isClosing) this.#transmission!.refuse(request, NBD_ESHUTDOWN, 'the server is ending')
-    else this.#transmission!.begin(request)
+    else this.#transmission!.begin(request, payload)
   }
 
   #finished(request: NbdRequest): void {
@@ -312,7 +330,7 @@ export class NbdConnection {
 
   /** The client sends nothing more, and all it sent was looked at. What it asked for it may still want. */
   #hungUp(): void {
-    if (this.#phase !== 'nothing' && (this.#queue.length > 0 || this.#skip !== undefined || this.#option !== undefined)) {
+    if (this.#phase !== 'nothing' && (this.#queue.length > 0 || this.#skip !== undefined || this.#option !== undefined || this.#write !== undefined)) {
       this.#parts.log.debug('a client hung up in the middle of a message', this.#fields())
     }
     this.#endWhenDone()
@@ -322,9 +340,16 @@ export class NbdConnection {
   #endWhenDone(): void {
     this.#phase = 'nothing'
     this.#skip = undefined
+    this.#forgetWrite()
     if (this.#isGone || this.#pending.size > 0 || this.#held !== undefined || this.#closingTimer !== undefined) return
     this.#closingTimer = setTimeout(() => this.destroy(), this.#parts.limits.closingMs)
     this.#out.whenEmpty(() => this.#socket.end())
+  }
+
+  /** A write whose bytes will not come. */
+  #forgetWrite(): void {
+    if (this.#write !== undefined) this.#parts.budget.give(this.#write.cost)
+    this.#write = undefined
   }
 
   /** Ends a connection that broke the rules. */
@@ -347,6 +372,7 @@ export class NbdConnection {
     clearTimeout(this.#closingTimer)
     if (this.#held?.inLine === true) this.#parts.budget.leave(this.#hasRoom)
     this.#held = undefined
+    this.#forgetWrite()
     this.#parts.log.debug('a client has left', this.#fields())
     this.#parts.onClosed()
   }

@@ -1,6 +1,6 @@
 import type { RangeList } from '../bytes/range-list.js'
 import type { ReadAt } from '../bytes/read-at.js'
-import type { ExportTable, NbdExport, OpenExport } from './export.js'
+import type { ExportTable, ExportWriter, NbdExport, OpenExport } from './export.js'
 import { allocationOf, BASE_ALLOCATION, dirtyBitmap, DIRTY_BITMAP } from './meta-contexts.js'
 import { MAX_STRING } from './protocol/options.js'
 
@@ -11,8 +11,8 @@ export interface Disk {
   readonly aliases?: readonly string[]
   /** For people, one line. */
   readonly description: string
-  /** Opens it. Rejects with what is wrong with it. */
-  content(): Promise<{ readonly stream: ReadAt; readonly start: number; readonly size: number }>
+  /** Opens it. Rejects with what is wrong with it. Without a writer it is read-only. */
+  content(): Promise<{ readonly stream: ReadAt; readonly start: number; readonly size: number; readonly writer?: ExportWriter }>
   /** What is inside, each with its name behind that of this one and a slash; reads the disk. Absent: nothing. */
   volumes?(): Promise<readonly Disk[]>
   /** What changed since some time, under a name. */
@@ -89,11 +89,11 @@ function makeExport(disk: Disk): NbdExport {
     description,
     contexts: [BASE_ALLOCATION, ...(dirty === undefined ? [] : [dirty])],
     open: async (): Promise<OpenExport> => {
-      const { stream, start, size } = await disk.content()
+      const { stream, start, size, writer } = await disk.content()
       await stream.prepare?.()
       const allocation = allocationOf(stream, start, size)
       const changed = bitmap === undefined ? undefined : dirtyBitmap(await bitmap.ranges(), size)
-      return { stream, start, size, context: (wanted) => (wanted === dirty && changed !== undefined ? changed : allocation) }
+      return { stream, start, size, writer, context: (wanted) => (wanted === dirty && changed !== undefined ? changed : allocation) }
     },
   }
 }

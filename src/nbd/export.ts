@@ -17,8 +17,19 @@ export interface OpenExport {
   readonly stream: ReadAt
   /** First byte of the export in the stream. */
   readonly start: number
+  /** Absent: the export is read-only. */
+  readonly writer?: ExportWriter | undefined
   /** Of one of the names in `contexts`. */
   context(name: string): MetaContext
+}
+
+/** Changes an export; offsets are those of its stream. What was changed is seen by all connections at once. */
+export interface ExportWriter {
+  write(bytes: Uint8Array, offset: number): Promise<void>
+  /** Makes a range read as zeros, without taking room where that can be. */
+  zero(offset: number, length: number): Promise<void>
+  /** What was changed before is safe from a loss of power when it resolves. */
+  flush(): Promise<void>
 }
 
 /** A property that every byte of an export has, told without reading it. */

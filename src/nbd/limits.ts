@@ -47,10 +47,11 @@ export const DEFAULT_LIMITS: NbdLimits = {
 }
 
 /** Transmission flags of an export. The cache is one for all connections, so they may be many. */
-export function transmissionFlags({ structured }: Chosen): number {
+export function transmissionFlags({ structured, opened }: Chosen): number {
+  const writable = flag.NBD_FLAG_SEND_FLUSH | flag.NBD_FLAG_SEND_FUA | flag.NBD_FLAG_SEND_TRIM | flag.NBD_FLAG_SEND_WRITE_ZEROES
   return (
     flag.NBD_FLAG_HAS_FLAGS |
-    flag.NBD_FLAG_READ_ONLY |
+    (opened.writer === undefined ? flag.NBD_FLAG_READ_ONLY : writable) |
     flag.NBD_FLAG_CAN_MULTI_CONN |
     flag.NBD_FLAG_SEND_CACHE |
     (structured ? flag.NBD_FLAG_SEND_DF : 0)

@@ -9,7 +9,7 @@ export function nbdErrorOf(error: unknown): number {
       return NBD_EPERM
     case 'aborted':
       return NBD_ESHUTDOWN
-    case 'source':
+    case 'target':
       return error.fields['code'] === 'ENOSPC' || error.fields['code'] === 'EDQUOT' ? NBD_ENOSPC : NBD_EIO
     case 'node':
       return error instanceof NodeError && error.errno === 'EINVAL' ? NBD_EINVAL : NBD_EIO
@@ -20,7 +20,7 @@ export function nbdErrorOf(error: unknown): number {
     case 'chunk-unavailable':
     case 'busy':
     case 'mount':
-    case 'target':
+    case 'source':
     case 'usage':
       return NBD_EIO
   }

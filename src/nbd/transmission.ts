@@ -1,6 +1,7 @@
 import { lendBytes } from '../bytes/lend-bytes.js'
 import type { LentBytes } from '../bytes/read-at.js'
 import { PbsfsError } from '../errors/errors.js'
+import type { ExportWriter } from './export.js'
 import { listExtents } from './meta-contexts.js'
 import { BLOCK_SIZE } from './limits.js'
 import { nbdErrorOf } from './nbd-error.js'
@@ -19,14 +20,24 @@ export interface TransmissionParts {
 }
 
 /** Flags that each command may have. */
-const FLAGS = new Map<number, number>([
+const READS: ReadonlyMap<number, number> = new Map([
   [cmd.NBD_CMD_READ, cmd.NBD_CMD_FLAG_DF],
   [cmd.NBD_CMD_CACHE, 0],
   [cmd.NBD_CMD_BLOCK_STATUS, cmd.NBD_CMD_FLAG_REQ_ONE],
 ])
 
-/** Commands that change an export. */
-const WRITES = new Set([cmd.NBD_CMD_WRITE, cmd.NBD_CMD_TRIM, cmd.NBD_CMD_WRITE_ZEROES])
+/** Those that change an export. */
+const WRITES: ReadonlyMap<number, number> = new Map([
+  [cmd.NBD_CMD_WRITE, 0],
+  [cmd.NBD_CMD_TRIM, 0],
+  [cmd.NBD_CMD_WRITE_ZEROES, cmd.NBD_CMD_FLAG_NO_HOLE],
+])
+
+/** Commands whose bytes are in memory while they are answered. */
+const CARRIES = new Set([cmd.NBD_CMD_READ, cmd.NBD_CMD_WRITE, cmd.NBD_CMD_CACHE])
+
+/** Zeros that take room are written in pieces. */
+const ZEROS = new Uint8Array(1024 * 1024)
 
 /** Answers the requests about one export, each when its data is there, so not in their order. */
 export class Transmission {
@@ -40,12 +51,11 @@ export class Transmission {
 
   /** Bytes that have to be in memory to answer it. */
   costOf(request: NbdRequest): number {
-    const reads = request.type === cmd.NBD_CMD_READ || request.type === cmd.NBD_CMD_CACHE
-    return reads && this.#fault(request) === undefined ? request.length : 0
+    return CARRIES.has(request.type) && this.#fault(request) === undefined ? request.length : 0
   }
 
-  /** Begins to answer; `finished` is called once for each request. The payload of a write was taken away before. */
-  begin(request: NbdRequest): void {
+  /** Begins to answer; `finished` is called once for each request. `payload`: of a write that costs something. */
+  begin(request: NbdRequest, payload?: Uint8Array): void {
     const fault = this.#fault(request)
     if (fault !== undefined) return this.refuse(request, ...fault)
     switch (request.type) {
@@ -53,8 +63,10 @@ export class Transmission {
         return request.length === 0 ? this.#succeed(request) : this.#read(request)
       case cmd.NBD_CMD_BLOCK_STATUS:
         return this.#blockStatus(request)
-      default:
+      case cmd.NBD_CMD_CACHE:
         return this.#cache(request)
+      default:
+        return this.#change(request, this.chosen.opened.writer!, payload)
     }
   }
 
@@ -66,16 +78,39 @@ export class Transmission {
 
   /** What is wrong with a request by itself. */
   #fault({ type, flags, offset, length }: NbdRequest): [error: number, message: string] | undefined {
-    if (WRITES.has(type)) return [reply.NBD_EPERM, 'the export is read-only']
-    const allowed = FLAGS.get(type)
-    if (allowed === undefined) return [reply.NBD_EINVAL, `${cmd.commandName(type)} is not supported`]
+    const { size, writer } = this.chosen.opened
+    const writes = WRITES.has(type)
+    if (writes && writer === undefined) return [reply.NBD_EPERM, 'the export is read-only']
+    const isFlush = type === cmd.NBD_CMD_FLUSH && writer !== undefined
+    const known = isFlush ? 0 : (READS.get(type) ?? WRITES.get(type))
+    if (known === undefined) return [reply.NBD_EINVAL, `${cmd.commandName(type)} is not supported`]
+    // Where it is offered, any command may have it.
+    const allowed = known | (writer === undefined ? 0 : cmd.NBD_CMD_FLAG_FUA)
     if ((flags & ~allowed) !== 0) return [reply.NBD_EINVAL, `${cmd.commandName(type)} does not know the flags ${flags}`]
-    if (offset < 0 || offset + length > this.chosen.opened.size) return [reply.NBD_EINVAL, 'the range goes past the end of the export']
-    if (type === cmd.NBD_CMD_READ && length > BLOCK_SIZE.maximum) return [reply.NBD_EINVAL, `one request reads at most ${BLOCK_SIZE.maximum} bytes`]
-    if (type === cmd.NBD_CMD_CACHE && length > BLOCK_SIZE.maximum) return [reply.NBD_EINVAL, `one request loads at most ${BLOCK_SIZE.maximum} bytes`]
-    if (type === cmd.NBD_CMD_BLOCK_STATUS && this.chosen.contexts.length === 0) return [reply.NBD_EINVAL, 'no metadata context was selected']
-    if (type === cmd.NBD_CMD_BLOCK_STATUS && length === 0) return [reply.NBD_EINVAL, 'an empty range has no status']
-    return undefined
+    if (offset < 0 || offset + length > size) return [writes ? reply.NBD_ENOSPC : reply.NBD_EINVAL, 'the range goes past the end of the export']
+    if (CARRIES.has(type) && length > BLOCK_SIZE.maximum) return [reply.NBD_EINVAL, `one request has at most ${BLOCK_SIZE.maximum} bytes`]
+    if (type !== cmd.NBD_CMD_BLOCK_STATUS) return undefined
+    if (this.chosen.contexts.length === 0) return [reply.NBD_EINVAL, 'no metadata context was selected']
+    return length === 0 ? [reply.NBD_EINVAL, 'an empty range has no status'] : undefined
+  }
+
+  #change(request: NbdRequest, writer: ExportWriter, payload: Uint8Array | undefined): void {
+    const fua = (request.flags & cmd.NBD_CMD_FLAG_FUA) !== 0
+    const changed = this.#changed(request, writer, payload)
+    const done = fua ? changed.then(() => writer.flush()) : changed
+    done.then(
+      () => this.#succeed(request),
+      (error: unknown) => this.#fail(request, error),
+    )
+  }
+
+  async #changed({ type, flags, offset, length }: NbdRequest, writer: ExportWriter, payload: Uint8Array | undefined): Promise<void> {
+    if (type === cmd.NBD_CMD_FLUSH) return writer.flush()
+    if (length === 0) return
+    const at = this.chosen.opened.start + offset
+    if (payload !== undefined) return writer.write(payload, at)
+    if ((flags & cmd.NBD_CMD_FLAG_NO_HOLE) === 0) return writer.zero(at, length)
+    for (let done = 0; done < length; done += ZEROS.length) await writer.write(ZEROS.subarray(0, Math.min(ZEROS.length, length - done)), at + done)
   }
 
   #read(request: NbdRequest): void {

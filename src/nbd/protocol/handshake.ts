@@ -89,7 +89,6 @@ export const NBD_FLAG_SEND_WRITE_ZEROES = 64
 export const NBD_FLAG_SEND_DF = 128
 export const NBD_FLAG_CAN_MULTI_CONN = 256
 export const NBD_FLAG_SEND_CACHE = 1024
-export const NBD_FLAG_SEND_FAST_ZERO = 2048
 
 function writePair(view: DataView, at: number, [first, second]: readonly [number, number]): void {
   view.setUint32(at, first)
