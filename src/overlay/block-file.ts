@@ -1,4 +1,4 @@
-import { close, fdatasync, ftruncate, open, read, write } from 'node:fs'
+import { close, fdatasync, ftruncate, open, read, rmSync, write } from 'node:fs'
 import { promisify } from 'node:util'
 import { nameOfErrno } from '../errors/errno.js'
 import { TargetError } from '../errors/errors.js'
@@ -20,6 +20,8 @@ export interface BlockFile {
   zero(offset: number, length: number): Promise<void>
   /** Everything written before is on the disk when it resolves. */
   sync(): Promise<void>
+  /** Lets go of what is in memory of a range and was synced, so that the next read asks the disk. */
+  forget?(offset: number, length: number): Promise<void>
   close(): Promise<void>
 }
 
@@ -43,6 +45,11 @@ export class SystemFile implements BlockFile {
     } catch (error) {
       throw failure('open', shown, error)
     }
+  }
+
+  /** Takes a file away, if it is there. */
+  static remove(path: Buffer): void {
+    rmSync(path, { force: true })
   }
 
   /** Bytes; of a block device, too. */
@@ -97,6 +104,11 @@ export class SystemFile implements BlockFile {
     } catch (error) {
       throw failure('write', this.#path, error)
     }
+  }
+
+  forget(offset: number, length: number): Promise<void> {
+    files().dropCache(this.#fd, offset, length)
+    return Promise.resolve()
   }
 
   close(): Promise<void> {

@@ -17,12 +17,15 @@ export class CowDisk {
   readonly #file: BlockFile
   readonly #map: BlockMap
   readonly #locks = new RangeLock()
+  /** Blocks that were copied and not changed since, as bits. */
+  readonly #copies: Uint8Array
 
   constructor(backup: ReadAt, file: BlockFile, map: BlockMap) {
     this.size = map.header.size
     this.#backup = backup
     this.#file = file
     this.#map = map
+    this.#copies = new Uint8Array(Math.ceil(map.blocks / 8))
   }
 
   get map(): BlockMap {
@@ -72,8 +75,28 @@ export class CowDisk {
         const end = Math.min(this.#map.next(block, true), to)
         await this.#copy(block * blockSize, Math.min(end * blockSize, this.size))
         await this.#map.add(block, end)
-        block = end
+        for (; block < end; block++) this.#copies[block >> 3]! |= 1 << (block & 7)
       }
+    })
+  }
+
+  /**
+   * Compares what `fill` of this object has copied, and nobody has changed since, with the backup. Answers where it
+   * differs first; undefined: nowhere. The disk is asked, if the file was synced before.
+   */
+  async compareCopies(offset: number, length: number): Promise<number | undefined> {
+    const { blockSize } = this.#map.header
+    const [from, to] = [Math.floor(offset / blockSize), Math.ceil(Math.min(offset + length, this.size) / blockSize)]
+    return this.#locks.run(from, to, async () => {
+      await this.#file.forget?.(from * blockSize, (to - from) * blockSize)
+      for (let block = from; block < to; block++) {
+        if ((this.#copies[block >> 3]! & (1 << (block & 7))) === 0) continue
+        const start = block * blockSize
+        const bytes = Buffer.alloc(Math.min(blockSize, this.size - start))
+        await this.#file.read(bytes, start)
+        if (!bytes.equals(await this.#backup.read(start, bytes.length))) return start
+      }
+      return undefined
     })
   }
 
@@ -101,6 +124,7 @@ export class CowDisk {
     const end = offset + length
     const [from, to] = [Math.floor(offset / blockSize), Math.ceil(end / blockSize)]
     await this.#locks.run(from, to, async () => {
+      for (let block = from; block < to; block++) this.#copies[block >> 3]! &= ~(1 << (block & 7))
       const [start, last] = [from * blockSize, Math.min(to * blockSize, this.size)]
       if (start < offset && !this.#map.has(from)) await this.#copy(start, Math.min(start + blockSize, last))
       if (end < last && !this.#map.has(to - 1) && (to - 1 > from || start === offset)) await this.#copy((to - 1) * blockSize, last)

@@ -27,7 +27,7 @@ export async function openOverlay(path: Buffer, wanted: ImageOfDisk, backup: Rea
     if (!mapFile.lock()) throw new BusyError(`${escapeName(path)}: somebody else uses this overlay`, { path: escapeName(path) })
     const isNew = mapFile.size === 0
     const map = isNew ? undefined : await BlockMap.open(mapFile, escapeName(mapPath), bootId())
-    if (map !== undefined) checkSame(map.header, wanted, path)
+    if (map !== undefined) checkSameImage(map.header, wanted, path)
     const data = await SystemFile.open(path, isNew ? CREATE : READ_WRITE)
     try {
       if (isNew && data.size !== 0 && data.size !== wanted.size) {
@@ -46,10 +46,11 @@ export async function openOverlay(path: Buffer, wanted: ImageOfDisk, backup: Rea
   }
 }
 
-function checkSame(found: MapHeader, wanted: ImageOfDisk, path: Buffer): void {
+/** UsageError when a map is that of another image. */
+export function checkSameImage(found: MapHeader, wanted: ImageOfDisk, path: Buffer): void {
   if (found.identity === wanted.identity && found.size === wanted.size) return
-  throw new UsageError(`${escapeName(path)} is the overlay of another image: ${found.image}, not ${wanted.image}`, {
-    remedy: 'Choose another name for this one, or remove that overlay when what was written in it is not needed.',
+  throw new UsageError(`${escapeName(path)} belongs to another image: ${found.image}, not ${wanted.image}`, {
+    remedy: 'Choose another name for this one, or remove that file and its map when what was written to it is not needed.',
   })
 }
 

@@ -39,8 +39,8 @@ export interface FileCalls {
   readonly ftruncate: (fd: number, size: number) => number
   /** Writes what is in memory of the whole file system that `fd` is in to its disk. */
   readonly syncfs: (fd: number) => number
-  /** Forgets what is in memory of a file and was written, so that the next read asks the disk. */
-  readonly dropCache: (fd: number) => number
+  /** Forgets what is in memory of a file, or of a range of it, and was written, so that the next read asks the disk. */
+  readonly dropCache: (fd: number, offset?: number, length?: number) => number
   /** Position from the end of the file (SEEK_END): its size, of a block device, too. */
   readonly seekEnd: (fd: number) => number
   /** Makes `[offset, offset+length)` read as zeros without changing the size. */
@@ -155,7 +155,7 @@ function load(): FileCalls {
     pwrite: (fd, bytes, length, offset) => result(rawWrite(fd, bytes, length, offset)),
     ftruncate: (fd, size) => raw.ftruncate(fd, size),
     syncfs: (fd) => raw.syncfs(fd),
-    dropCache: (fd) => raw.fadvise(fd, 0, 0, POSIX_FADV_DONTNEED),
+    dropCache: (fd, offset = 0, length = 0) => raw.fadvise(fd, offset, length, POSIX_FADV_DONTNEED),
     seekEnd: (fd) => raw.lseek(fd, 0, SEEK_END),
     punchHole: (fd, offset, length) => raw.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length),
   }

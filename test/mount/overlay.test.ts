@@ -121,7 +121,7 @@ describeWith({ fuse: true }, 'images that are written to', () => {
     expect(() => readFileSync(drive(second))).toThrow(/EBUSY|EIO/)
     await rig.umount(first)
     expect(() => readFileSync(drive(second))).toThrow(/EIO/)
-    expect(readFileSync(join(second.path, '.pbsfs/errors'), 'utf8')).toMatch(/is the overlay of another image: vm\/100\/2026-01-01T00:00:00Z\/drive\.img/)
+    expect(readFileSync(join(second.path, '.pbsfs/errors'), 'utf8')).toMatch(/belongs to another image: vm\/100\/2026-01-01T00:00:00Z\/drive\.img/)
     const map = readFileSync(`${overlayFile()}.map`)
     map[40]! ^= 1
     writeFileSync(`${overlayFile()}.map`, map)

@@ -39,6 +39,10 @@ export interface RestoreArguments extends StoreArguments {
   readonly verify: boolean
   /** Only what differs from an image is written. */
   readonly changed: boolean
+  /** The disk is used while it is copied. */
+  readonly live: boolean
+  readonly socket: string | undefined
+  readonly rate: string | undefined
   /** SOURCE of what the target holds. */
   readonly since: string | undefined
   readonly json: boolean
@@ -56,8 +60,11 @@ export async function restore(given: RestoreArguments, context: CommandContext):
   if (args.target === '') throw new UsageError('the target is missing; for a file on standard output there is pbsfs cat')
   const target = absolute(argToBytes(args.target))
   refuseInsideStore(target)
+  if (args.live && args.changed) throw new UsageError('either --live or --changed')
+  if (!args.live && (args.socket ?? args.rate) !== undefined) throw new UsageError('--socket and --rate belong to --live')
   if (args.since !== undefined && !args.changed) throw new UsageError('--since belongs to --changed')
   return withSource(args, context, async (source) => {
+    if (args.live) return (await import('./restore-live.js')).restoreLive(args, context, source, target)
     if (args.changed) return (await import('./restore-changed.js')).restoreChangedOnly(args, context, source, target)
     const run = new RestoreRun(args, context, source)
     try {

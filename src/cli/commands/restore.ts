@@ -15,6 +15,9 @@ const OPTIONS = {
   verify: { type: 'boolean', describe: 'Read everything back from the target and compare it' },
   changed: { type: 'boolean', describe: 'Of an image: change the device or file TARGET in place, and write only what differs' },
   since: { type: 'string', requiresArg: true, describe: 'With --changed: TARGET holds this snapshot (PATH::SELECTOR) and is not read' },
+  live: { type: 'boolean', describe: 'Of an image: serve the disk over NBD at once, writable, while it is copied to TARGET' },
+  socket: { type: 'string', requiresArg: true, describe: 'With --live: path of the socket; one in the runtime folder when not given' },
+  rate: { type: 'string', requiresArg: true, describe: 'With --live: bytes a second that are copied at most, like 50M' },
   json: { type: 'boolean', describe: 'For programs; docs/cli.md describes it' },
 } as const
 
@@ -49,6 +52,9 @@ export function restoreCommand(choose: Choose): CommandModule {
         verify: argv['verify'] === true,
         changed: argv['changed'] === true,
         since: lastOf(argv['since']),
+        live: argv['live'] === true,
+        socket: lastOf(argv['socket']),
+        rate: lastOf(argv['rate']),
         json: argv['json'] === true,
       }
       choose(async (context) => (await import('../actions/restore.js')).restore(args, context))

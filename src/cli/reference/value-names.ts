@@ -26,6 +26,7 @@ const VALUE_NAMES: Readonly<Record<string, string>> = {
   path: 'PATTERN',
   pattern: 'PATTERN',
   'payload-input': 'FILE',
+  rate: 'SIZE',
   repository: 'STORE',
   listen: 'HOST:PORT',
   since: 'SNAPSHOT',
