@@ -104,7 +104,8 @@ export class EventGate {
   }
 
   /**
-   * Sleeps until something is due, at most `IDLE_POLL_MS` or, with `busy` (requests wait for their data), `BUSY_POLL_MS`.
+   * Sleeps until something is due, at most `IDLE_POLL_MS` or, with `busy` (other threads of ours work for what
+   * was asked, and need the processor), `BUSY_POLL_MS`.
    * Returns DEVICE and LOOP bits; 0 when the time ran out or a signal came.
    */
   wait(busy: boolean): number {

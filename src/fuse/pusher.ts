@@ -51,6 +51,11 @@ export class Pusher {
     return this.#stored
   }
 
+  /** Its thread is at work. */
+  get pushing(): boolean {
+    return this.#pinned.size > 0
+  }
+
   /** The file was read from its start. */
   noteRead(file: NodeId, caller: number): void {
     if (this.#stopped) return

@@ -130,7 +130,8 @@ export class FuseSession {
    */
   #turn(gate: EventGate, resolve: () => void, reject: (error: unknown) => void): void {
     try {
-      const ready = gate.mayBlock() ? gate.wait(this.#exchange.waiting > 0) : gate.look()
+      const { waiting, pusher } = this.#exchange
+      const ready = gate.mayBlock() ? gate.wait(waiting > 0 || pusher?.pushing === true) : gate.look()
       if ((ready & DEVICE) !== 0) this.#drain()
       this.#exchange.tend()
     } catch (error) {
