@@ -17,6 +17,8 @@ const golden = goldenDir() ?? ''
 const tricky = `${golden}/store::host/tricky`
 const program = join(repoDir, 'bin/pbsfs.js')
 const NOBODY = 65534
+/** Of what hashes a file of 4.5 GB. */
+const LONG_MS = 280_000
 const TIME = '2026-01-01T00:00:00Z'
 
 let folder: string
@@ -46,7 +48,7 @@ async function restoreOk(source: string, to = target, ...options: string[]): Pro
 
 /** Entries that differ from the truth of the golden data, as `compare.py` prints them. */
 async function differences(truth: string, at = target): Promise<string> {
-  const { out } = await runProgram('python3', [join(golden, 'compare.py'), at, join(golden, 'truth', truth)])
+  const { out } = await runProgram('python3', [join(golden, 'compare.py'), at, join(golden, 'truth', truth)], { timeoutMs: LONG_MS })
   return out.trim().split('\n').slice(-12).join('\n')
 }
 
@@ -72,7 +74,7 @@ describeWith({ golden: true, root: true, programs: { python3: 'python3', zstd: '
   it.each([
     ['classic', '2023-11-26T12:00:00Z', 'host-tricky-1'],
     ['split, with a payload of many snapshots', '2023-11-29T12:00:00Z', 'host-tricky-4'],
-  ])('%s: owners, modes, times, ACLs, capabilities, links, devices, sparse files', async (_kind, time, truth) => {
+  ])('%s: owners, modes, times, ACLs, capabilities, links, devices, sparse files', { timeout: LONG_MS }, async (_kind, time, truth) => {
     await restoreOk(`${tricky}/${time}/root.pxar`)
     expect(await differences(`${truth}.jsonl.zst`)).toMatch(/^\d{4} entries, 0 differences$/)
     expect(await temporaries(target)).toBe('')
