@@ -57,13 +57,23 @@ export function decodeHeader(bytes: Buffer, name: string): { readonly header: Ma
   const length = bytes.readUInt32LE(LENGTH_AT)
   const text = bytes.subarray(TEXT_AT, TEXT_AT + Math.min(length, BOOT_ID_AT - TEXT_AT))
   if (text.length !== length || crc32(text) !== bytes.readUInt32LE(CRC_AT)) throw damaged(name, 'its checksum does not fit')
-  const { size, blockSize, identity, image } = JSON.parse(text.toString()) as Record<string, unknown>
+  const { size, blockSize, identity, image } = readText(text, name)
   if (!isCount(size) || !isCount(blockSize) || blockSize < 512 || typeof identity !== 'string' || typeof image !== 'string') {
     throw damaged(name, 'a value is missing')
   }
   if (Math.ceil(size / blockSize) > MAX_BLOCKS) throw damaged(name, 'it has too many blocks')
   const bootId = bytes.toString('latin1', BOOT_ID_AT, BOOT_ID_AT + BOOT_ID_SIZE)
   return { header: { size, blockSize, identity, image }, bootId: bootId.trimEnd() }
+}
+
+function readText(text: Buffer, name: string): { readonly [key in keyof MapHeader]?: unknown } {
+  let value: unknown
+  try {
+    value = JSON.parse(text.toString())
+  } catch {
+    throw damaged(name, 'its text is no JSON')
+  }
+  return typeof value === 'object' && value !== null ? value : {}
 }
 
 function isCount(value: unknown): value is number {

@@ -1,5 +1,7 @@
 import { deepStrictEqual } from 'node:assert'
 import { crc32 } from 'node:zlib'
+import { parseMachineConfig } from '#src/boot/machine-config.js'
+import { buildQemuCommand } from '#src/boot/qemu-command.js'
 import { decodeBlobFile, decodeChunk } from '#src/blob/decode.js'
 import type { ReadAt } from '#src/bytes/read-at.js'
 import { parseMountOptions } from '#src/fuse/mount-options.js'
@@ -9,6 +11,8 @@ import { parseMasterKey } from '#src/keys/master-key.js'
 import { extractPem } from '#src/keys/paper-key.js'
 import { verifySignature } from '#src/keys/signature.js'
 import { openKeyFile } from '#src/keys/unlock-key.js'
+import { BlockMap } from '#src/overlay/block-map.js'
+import { encodeHeader } from '#src/overlay/map-header.js'
 import { PxarArchive } from '#src/pxar-decode/archive.js'
 import { Catalog } from '#src/pxar-decode/catalog.js'
 import { createRecord, KIND_DIR, KIND_FILE, KIND_SYMLINK } from '#src/pxar-decode/entry-record.js'
@@ -28,6 +32,7 @@ import { FakeKernel, initIn, opcode, packRequest, readIn, u32, u64 } from '../su
 import { dir as fakeDir, FakeTree, file as fakeFile, link as fakeLink } from '../support/fake-tree.js'
 import { encodeKeyFile } from '../support/key-writer.js'
 import { MemoryStream } from '../support/memory-stream.js'
+import { PowerFile } from '../support/power-file.js'
 import { dir, encodeArchive, file, hardlink, symlink } from '../support/pxar-encoder.js'
 import { diskSeeds, fixDisk, lvmText } from './disk-seeds.js'
 
@@ -253,9 +258,38 @@ export const TARGETS: readonly Target[] = [
   { name: 'lvm-text', weight: 4, seeds: [Buffer.from(lvmText(), 'latin1')], run: (bytes) => void parseVolumeGroup(bytes.toString('latin1'), 'lvm') },
   { name: 'fuse-request', weight: 10, seeds: FUSE_SEEDS, run: runRequest },
   { name: 'mount-options', weight: 5, seeds: [Buffer.from('uid=1000,gid=5,umask=022,allow_other,max_read=131072,fsname=a\\,b,"x,y"')], run: (bytes) => void parseMountOptions([bytes.toString('latin1')]) },
+  { name: 'disk-map', weight: 4, seeds: [diskMapSeed()], repair: fixDiskMap, run: runDiskMap },
+  { name: 'machine-config', weight: 2, seeds: [Buffer.from('boot: order=scsi0;net0\nbios: ovmf\nscsi0: a:b,size=1G,ssd=1\nmemory: 2048\n[snap]\nscsi1: a\n')], run: runMachine },
   { name: 'source', weight: 3, seeds: [Buffer.from('/mnt/store::ns/a/host/web/2026-01-01T00:00:00Z/root.pxar:etc/fst\\x20ab')], run: runSource },
   { name: 'datastore-cfg', weight: 2, seeds: [Buffer.from('datastore: main\n\tpath /mnt/main\n\tmaintenance-mode type=offline,message="a b"\n\ndatastore: two\n\tpath /x\n')], run: (bytes) => void parseDatastoreConfig(bytes.toString('utf8')) },
 ] // prettier-ignore
+
+/** A map of 41 blocks. */
+function diskMapSeed(): Buffer {
+  const header = encodeHeader({ size: 40 * 65_536 + 5, blockSize: 65_536, identity: 'ab', image: 'vm/100/x/drive' }, 'boot')
+  return Buffer.concat([header, Buffer.alloc(4096, 0), Buffer.alloc(4096, 0)])
+}
+
+function fixDiskMap(bytes: Buffer): void {
+  if (bytes.length < 28) return
+  const length = Math.min(bytes.readUInt32LE(20), bytes.length - 28)
+  bytes.writeUInt32LE(crc32(bytes.subarray(28, 28 + length)), 24)
+}
+
+async function runDiskMap(bytes: Buffer): Promise<void> {
+  const file = new PowerFile(0, () => 0)
+  file.bytes = Buffer.concat([bytes, Buffer.alloc(4096)])
+  const map = await BlockMap.open(file, 'fuzz.map', 'boot')
+  let found = 0
+  for (let block = map.next(0, true); block < map.blocks; block = map.next(block + 1, true)) if (++found > 2 * 8 * bytes.length) throw new EndlessError('more blocks than bits')
+  if (found !== map.count) throw new Error(`${found} blocks, ${map.count} counted`)
+}
+
+function runMachine(bytes: Buffer): void {
+  const machine = parseMachineConfig(bytes, 'qemu-server.conf')
+  const disks = machine.disks.map(({ name }) => ({ name, uri: 'nbd://x', size: 1 }))
+  buildQemuCommand(machine, disks, { hasKvm: false, findFirmware: () => '/x' }, false)
+}
 
 function paperKey(key: Buffer): Buffer {
   return Buffer.concat([Buffer.from('Subject: x\n-----BEGIN PROXMOX BACKUP KEY-----\n'), key, Buffer.from('\n-----END PROXMOX BACKUP KEY-----\n')])
