@@ -26,7 +26,7 @@ export interface DecodeSetup {
 /** Chunks under way at once: enough that no thread ever waits for work. */
 const WINDOW = 8
 /** Chunks decoded before the clock starts, so that all threads are up. */
-const WARM_UP = 4
+const WARM_UP = 16
 
 const setup = JSON.parse(process.argv[2]!) as DecodeSetup
 const index = parseIndex(readFileSync(setup.index), setup.index)

@@ -41,7 +41,10 @@ export interface DriverParts {
   readonly onReady: () => void
 }
 
-/** `spares`: threads to use, all ended in the end. Waits for the start, opens the source, makes the tree and serves it, to the end. */
+/**
+ * Waits for the start, opens the source, makes the tree and serves it, to the end. `spares`: threads to
+ * use; those that are not needed are ended.
+ */
 export async function serveSession(port: SessionPort, openDriver: (parts: DriverParts) => Driver, spares?: SpareThreads): Promise<void> {
   const serving = new ServedSession(port, spares)
   // A promise that nobody waited for is a bug, but no reason to take the mount from its users.

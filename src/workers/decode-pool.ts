@@ -41,8 +41,8 @@ interface Decoder {
 }
 
 /**
- * Threads that turn blobs into verified chunks: one from the start, others when there is work for them. Every piece of work handed in is finished
- * exactly once, also when its thread dies.
+ * Threads that turn blobs into verified chunks: one from the start, others when there is work for
+ * them. Every piece of work handed in is finished exactly once, also when its thread dies.
  */
 export class DecodePool {
   readonly #setup: DecoderSetup
@@ -130,7 +130,7 @@ export class DecodePool {
 
   #greet(decoder: Decoder, hello: DecoderHello): void {
     if (hello.error !== undefined) {
-      this.#fail(fromPlainError(hello.error))
+      if (!this.#doWithout(decoder)) this.#fail(fromPlainError(hello.error))
       return
     }
     decoder.ready = true
@@ -196,14 +196,20 @@ export class DecodePool {
     decoder.inFlight.clear()
     if (!this.#closed) {
       this.#crashes++
-      const others = [...this.#decoders].some(({ ready }) => ready)
-      // One that cannot be had beside others is done without.
-      if (!decoder.ready && others) this.#size = this.#decoders.size
-      else if (!decoder.ready || this.#crashes > MAX_CRASHES) this.#fail(error)
-      else this.#start()
+      if (decoder.ready && this.#crashes <= MAX_CRASHES) this.#start()
+      else if (decoder.ready || !this.#doWithout(decoder)) this.#fail(error)
     }
     // Whether an answer left before the thread died is unknown: to the kernel a second one is no harm.
     for (const work of lost) work.finish({ error, unsent: [] })
+  }
+
+  /** A thread that cannot be had is no loss while others work; false: there are none. */
+  #doWithout(decoder: Decoder): boolean {
+    if (![...this.#decoders].some((other) => other !== decoder && other.ready)) return false
+    this.#decoders.delete(decoder)
+    void decoder.worker.terminate()
+    this.#size = this.#decoders.size
+    return true
   }
 
   #fail(error: Error): void {
