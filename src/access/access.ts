@@ -101,6 +101,19 @@ export function teardownAccess(
   })
 }
 
+/**
+ * The state of the one access of a target that is set up; `group`, as `vm/100` or with `STORE::` in front, chooses among
+ * several. UsageError when it is none, or not clear which.
+ */
+export function findActive(states: readonly AccessState[], target: string, group?: string): AccessState {
+  const nameOf = ({ place }: AccessState): string => `${place.store}::${groupName(place)}`
+  const active = states.filter((state) => state.target === target && state.active !== undefined)
+  const chosen = active.filter((state) => group === undefined || group === groupName(state.place) || group === nameOf(state))
+  if (chosen.length === 1) return chosen[0]!
+  if (chosen.length === 0) throw new UsageError(`no access of ${target}${group === undefined ? '' : ` to ${group}`} is set up`)
+  throw new UsageError(`${target} has set up several accesses; choose one with --group: ${chosen.map(nameOf).join(', ')}`)
+}
+
 function toBase({ archive, snapshot, csum, size, bitmap }: ActiveDisk): [string, Base][] {
   return bitmap === undefined ? [] : [[archive, { snapshot, csum, size, bitmap, tried: [] }]]
 }

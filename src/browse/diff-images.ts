@@ -61,7 +61,7 @@ export async function changedRanges(before: ImageVersion, after: ImageVersion): 
   // The digest of a chunk that is cut off tells nothing of the whole one.
   const count = before.size === after.size ? a.count : Math.floor(common / step)
   for (let i = 0; i < count; ) {
-    for (let wait = a.pending?.(i) ?? b.pending?.(i); wait !== undefined; wait = a.pending?.(i) ?? b.pending?.(i)) await wait
+    for (let wait = bothPending(a, b, i); wait !== undefined; wait = bothPending(a, b, i)) await wait
     const [left, right] = [asBuffer(a.digestsFrom(i)), asBuffer(b.digestsFrom(i))]
     const known = Math.min(left.length, right.length) / DIGEST_SIZE
     const end = Math.min(i + known, i + SLICE, count)
@@ -71,6 +71,11 @@ export async function changedRanges(before: ImageVersion, after: ImageVersion): 
   }
   ranges.add(count * step, size)
   return ranges
+}
+
+function bothPending(a: StreamChunks, b: StreamChunks, i: number): Promise<unknown> | undefined {
+  const [left, right] = [a.pending?.(i), b.pending?.(i)]
+  return left === undefined || right === undefined ? (left ?? right) : Promise.all([left, right])
 }
 
 /** Compares the digests of chunks `first` to `end`, which start both buffers. */

@@ -147,8 +147,9 @@ it('pbsfs restore --changed: how much, then exactly that; with --since by chunks
   const source = `${store}::vm/1/${TIMES[0]}/drive.img`
   writeFileSync(target, Buffer.concat([second, Buffer.from('behind')]))
   expect(await run(source, target, '--dry-run')).toMatchObject({ code: 0, out: `would restore 4.0 KiB of 256 KiB to ${target}\n`, err: expect.stringContaining('6 B larger than the image') as string })
-  expect(JSON.parse((await run(source, target, '--dry-run', '--json', '--since', `${store}::vm/1/${TIMES[1]}`)).out)).toMatchObject({ version: 1, dryRun: true, size: 4 * CHUNK, targetSize: 4 * CHUNK + 6, changedBytes: CHUNK })
+  expect(JSON.parse((await run(source, target, '--dry-run', '--json', '--since', TIMES[1])).out)).toMatchObject({ version: 1, dryRun: true, size: 4 * CHUNK, targetSize: 4 * CHUNK + 6, changedBytes: CHUNK })
   expect(readFileSync(target).equals(Buffer.concat([second, Buffer.from('behind')]))).toBe(true)
+  expect(JSON.parse((await run(source, target, '-n', '--json', '--since', `${store}::vm/1/${TIMES[1]}`)).out)).toMatchObject({ changedBytes: CHUNK })
   expect(await run(source, target, '--since', `${store}::vm/1/latest/drive.img`, '--verify')).toMatchObject({ code: 0, out: expect.stringMatching(/^restored 64\.0 KiB of 256 KiB to /) as string })
   expect(readFileSync(target).equals(Buffer.concat([first, Buffer.from('behind')]))).toBe(true)
   expect(await run(`${store}::vm/1/latest/drive.img`, target, '--json', '--verify')).toMatchObject({ code: 0 })

@@ -1,4 +1,4 @@
-import { accessRanges, setupAccess, teardownAccess, type Access, type DiskAccess } from '../../access/access.js'
+import { accessRanges, findActive, setupAccess, teardownAccess, type Access, type DiskAccess } from '../../access/access.js'
 import { groupName, type AccessState, type GroupPlace } from '../../access/access-state.js'
 import { exportName, GroupDisks } from '../../access/snapshot-disks.js'
 import { StateFiles } from '../../access/state-files.js'
@@ -79,7 +79,7 @@ async function setup(files: StateFiles, args: AccessArguments, context: CommandC
 
 async function ranges(files: StateFiles, args: AccessArguments, context: CommandContext): Promise<number> {
   const [target, name] = args.operands as [string, string]
-  const state = findActive(files, target, args.group, context)
+  const state = chooseActive(files, target, args.group, context)
   const { place, active } = state
   const source = `${place.store.replaceAll('::', ':\\x3a')}::${groupName(place)}`
   return withSource({ ...args, source, repository: undefined, ns: undefined }, context, async ({ view }) => {
@@ -100,7 +100,7 @@ async function ranges(files: StateFiles, args: AccessArguments, context: Command
 async function teardown(files: StateFiles, args: AccessArguments, context: CommandContext): Promise<number> {
   const target = args.operands[0]!
   if (args.success === args.failure) throw new UsageError('say how the run ended: --success or --failure')
-  const { place } = findActive(files, target, args.group, context)
+  const { place } = chooseActive(files, target, args.group, context)
   const { id, snapshot } = await teardownAccess(files, { target, place, success: args.success, id: args.id })
   if (args.json) context.output.out(toJson({ target, id, group: groupName(place), snapshot, success: args.success }))
   return EXIT.ok
@@ -116,16 +116,11 @@ async function list(files: StateFiles, args: AccessArguments, { output }: Comman
   return problems.length > 0 ? EXIT.damaged : EXIT.ok
 }
 
-/** The one access of a target that is set up. */
-function findActive(files: StateFiles, target: string, group: string | undefined, { output }: CommandContext): AccessState {
+/** The one access of a target that is set up; damaged files are told, in case it is in one of them. */
+function chooseActive(files: StateFiles, target: string, group: string | undefined, { output }: CommandContext): AccessState {
   const { states, problems } = files.list()
   for (const problem of problems) output.err(`pbsfs: ${describeError(problem)}\n`)
-  const active = states.filter((state) => state.target === target && state.active !== undefined)
-  const chosen = active.filter(({ place }) => group === undefined || [groupName(place), `${place.store}::${groupName(place)}`].includes(group))
-  if (chosen.length === 1) return chosen[0]!
-  if (chosen.length === 0) throw new UsageError(`no access of ${target}${group === undefined ? '' : ` to ${group}`} is set up`)
-  const names = chosen.map(({ place }) => `${place.store}::${groupName(place)}`).join(', ')
-  throw new UsageError(`${target} has set up several accesses; choose one with --group: ${names}`)
+  return findActive(states, target, group)
 }
 
 function snapshotOf(source: ResolvedSource): StoreSource {

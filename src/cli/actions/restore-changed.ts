@@ -6,6 +6,8 @@ import { AbortedError, UsageError } from '../../errors/errors.js'
 import { bytesToLookAt, restoreChanged, type ChangedSummary } from '../../restore/restore-changed.js'
 import { verifyDevice } from '../../restore/restore-device.js'
 import type { ResolvedSource } from '../../source/resolve-source.js'
+import { parseSnapshotTime } from '../../source/snapshot-time.js'
+import { LATEST } from '../../source/source-string.js'
 import type { Content } from '../../tree/tree.js'
 import type { CommandContext } from '../context.js'
 import { EXIT, type ExitCode } from '../exit-codes.js'
@@ -53,18 +55,21 @@ export async function restoreChangedOnly(args: RestoreArguments, context: Comman
 async function rangesSince(args: RestoreArguments, since: string, context: CommandContext, { source }: OpenSource, content: Content): Promise<RangeList> {
   const archive = source.kind === 'store' ? source.selector.archive : undefined
   const now = await imageVersionOf(content.stream)
+  // A time alone is that of another snapshot of this disk.
+  const isTime = since === LATEST || parseSnapshotTime(since) !== undefined
+  const earlier = (own: ResolvedSource): ResolvedSource => (own.kind === 'store' ? { ...own, selector: { ...own.selector, time: since } } : own)
   const withArchive = (other: ResolvedSource): ResolvedSource => {
     if (other.kind !== 'store' || other.selector.time === undefined || other.selector.inside !== undefined) {
       throw new UsageError('--since: give a snapshot, or an image in one, as STORE::vm/100/2026-01-01T00:00:00Z')
     }
     return other.selector.archive !== undefined || archive === undefined ? other : { ...other, selector: { ...other.selector, archive } }
   }
-  return withSource({ ...args, source: since }, context, async (other) => {
+  return withSource({ ...args, source: isTime ? args.source : since }, context, async (other) => {
     const before = await imageVersionOf((await other.view.content(await regularOf(other))).stream)
     const why = whyNotComparable(before, now)
     if (why !== undefined) throw new UsageError(`--since: what changed cannot be told: ${why}`, { remedy: 'Without --since everything is read and compared.' })
     return changedRanges(before, now)
-  }, withArchive)
+  }, isTime ? earlier : withArchive)
 }
 
 async function regularOf(source: OpenSource): Promise<Found> {

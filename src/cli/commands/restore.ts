@@ -14,7 +14,7 @@ const OPTIONS = {
   'dry-run': { alias: 'n', type: 'boolean', describe: 'Say what would be written, and write nothing' },
   verify: { type: 'boolean', describe: 'Read everything back from the target and compare it' },
   changed: { type: 'boolean', describe: 'Of an image: change the device or file TARGET in place, and write only what differs' },
-  since: { type: 'string', requiresArg: true, describe: 'With --changed: TARGET holds this snapshot (PATH::SELECTOR) and is not read' },
+  since: { type: 'string', requiresArg: true, describe: 'With --changed: TARGET holds this snapshot of the disk (its time, or PATH::SELECTOR) and is not read' },
   live: { type: 'boolean', describe: 'Of an image: serve the disk over NBD at once, writable, while it is copied to TARGET' },
   socket: { type: 'string', requiresArg: true, describe: 'With --live: path of the socket; one in the runtime folder when not given' },
   rate: { type: 'string', requiresArg: true, describe: 'With --live: bytes a second that are copied at most, like 50M' },
