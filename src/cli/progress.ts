@@ -1,4 +1,5 @@
 import { formatDuration, formatSize } from './parse-size.js'
+import { cutToWidth } from './text-width.js'
 
 /** How often a bar is drawn anew, and a line written where there is no terminal, in ms. */
 const BAR_MS = 200
@@ -28,7 +29,7 @@ export interface ProgressState {
 
 export const stderrProgress: ProgressOutput = {
   get isTerminal() {
-    return process.stderr.isTTY
+    return process.stderr.isTTY && process.env['TERM'] !== 'dumb'
   },
   get columns() {
     return process.stderr.isTTY ? process.stderr.columns : 80
@@ -63,7 +64,7 @@ export class Progress {
     const text = this.#describe(state, (now - this.#since) / 1000)
     if (!this.#output.isTerminal) return this.#output.write(`${text}\n`)
     this.#shown = true
-    this.#output.write(`\r\x1b[K${text.slice(0, Math.max(0, this.#output.columns - 1))}`)
+    this.#output.write(`\r\x1b[K${cutToWidth(text, this.#output.columns - 1)}`)
   }
 
   /** Takes the bar away. */

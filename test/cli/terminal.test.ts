@@ -96,6 +96,35 @@ describeWith({ ...PYTHON, golden: true }, 'a progress bar', () => {
   })
 })
 
+describeWith({ ...PYTHON, golden: true }, 'restore on a terminal', () => {
+  const disk = join(folder, 'disk.raw')
+  const line = ['restore', `${join(goldenDir() ?? '', 'store')}::vm/100/latest/drive-scsi0.img`, disk]
+
+  it('Ctrl-C leaves nothing half-written; the same line goes on, with a bar that goes away', async () => {
+    const stopped = pbsfs(line, { columns: 50 })
+    await stopped.waitFor(/\[[#.]{24}\] \d+ %/)
+    stopped.type(KEY.interrupt)
+    expect(await stopped.end()).toBe(1)
+    expect(existsSync(disk)).toBe(false)
+    const terminal = pbsfs(line, { columns: 50 })
+    expect(await terminal.end()).toBe(0)
+    const bars = [...terminal.bytes.matchAll(/\r\x1b\[K([^\r\n\x1b]*\[[#.]{24}\][^\r\n\x1b]*)/g)].map((match) => match[1]!)
+    expect(bars.length).toBeGreaterThan(0)
+    for (const bar of bars) expect(bar.length).toBeLessThan(50)
+    expect(terminal.lines.join('\n')).not.toContain('[#')
+    expect(existsSync(disk)).toBe(true)
+  })
+})
+
+describeWith({ ...PYTHON, golden: true }, 'a terminal that can do nothing', () => {
+  it('gets no bar', async () => {
+    const terminal = pbsfs(['check', `${join(goldenDir() ?? '', 'store')}::host/tricky/latest`, '--read'], { env: { TERM: 'dumb' } })
+    expect(await terminal.end()).toBe(0)
+    expect(terminal.bytes).not.toContain('\x1b')
+    expect(terminal.bytes).toContain('no damage found')
+  })
+})
+
 describeWith(PYTHON, 'colours', () => {
   it('an error is red, the head of a table bold', async () => {
     const failed = pbsfs(['ls', '/no/such'])
