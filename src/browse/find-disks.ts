@@ -4,6 +4,7 @@ import { NodeError, SourceError } from '../errors/errors.js'
 import { archivesOf, findArchive, type Archive } from '../source/archives.js'
 import type { SnapshotRef } from '../source/datastore.js'
 import type { Selector } from '../source/source-string.js'
+import { versionOf } from '../tree/archive-versions.js'
 import type { SnapshotSummary } from './list-snapshots.js'
 import { isRegular, type Found, type TreeView } from './tree-view.js'
 
@@ -28,6 +29,8 @@ export interface FoundDisk {
   readonly snapshot: SnapshotRef
   /** The image as the snapshot shows it. */
   readonly image: string
+  /** Tells the contents of a whole disk from any other; undefined: it is a part of one. */
+  readonly identity?: string
   content(): Promise<{ readonly stream: ReadAt; readonly start: number; readonly size: number }>
   /** What is inside, as the tree shows it; reads the disk. */
   readonly volumes?: () => Promise<FoundDisk[]>
@@ -82,9 +85,10 @@ class DiskFinder {
     this.#images = images
   }
 
-  disk({ name, size }: Archive): FoundDisk {
+  disk(image: Archive): FoundDisk {
+    const { name, size } = image
     const description = `disk of ${placeOf(this.#snapshot)}, ${size} bytes`
-    return { ...this.#found(this.#nameOf(name), Buffer.from(name), description, name), volumes: () => this.volumesOf(name) }
+    return { ...this.#found(this.#nameOf(name), Buffer.from(name), description, name), identity: versionOf(image), volumes: () => this.volumesOf(name) }
   }
 
   /** The files beside an image that are volumes; with `only` the one of that name. */

@@ -1,4 +1,5 @@
-import type { ReadAt } from '../bytes/read-at.js'
+import { lendBytes, ownBytes } from '../bytes/lend-bytes.js'
+import type { LentBytes, ReadAt } from '../bytes/read-at.js'
 import type { CowDisk } from './cow-disk.js'
 
 /** A disk that is changed meanwhile, for those who read it. */
@@ -22,6 +23,11 @@ export class CowStream implements ReadAt {
 
   read(offset: number, length: number): Promise<Uint8Array> {
     return this.#disk.read(offset, length)
+  }
+
+  lend(offset: number, length: number): LentBytes | Promise<LentBytes> {
+    const { inFile, end } = this.#disk.runAt(offset)
+    return !inFile && offset + length <= end ? lendBytes(this.#backup, offset, length) : this.#disk.read(offset, length).then(ownBytes)
   }
 
   nextData(offset: number): number {

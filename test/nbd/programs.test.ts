@@ -257,6 +257,44 @@ describeWith({ golden: true, programs: PROGRAMS }, 'what changed', () => {
   })
 })
 
+describeWith({ golden: true, programs: PROGRAMS }, 'with an overlay', () => {
+  const image = `${store}::vm/100/2023-12-11T12:00:00Z/drive-virtio0.img`
+  const file = join(folder, 'overlay')
+  const io = (program: NbdProgram, ...commands: string[]) => runOk('qemu-io', ['-f', 'raw', ...commands.flatMap((command) => ['-c', command]), `nbd+unix:///?socket=${program.socket}`])
+  const copy = async (program: NbdProgram): Promise<Buffer> => {
+    await runOk('nbdcopy', [`nbd+unix:///?socket=${program.socket}`, join(folder, 'written')])
+    return readFileSync(join(folder, 'written'))
+  }
+
+  it('what clients write is there for all, after a kill and a new start too; the backup stays as it is', async () => {
+    const first = await start([image, '--overlay', file])
+    const expected = await copy(first)
+    expect(sha256(expected)).toBe(truthOf(3).get('drive-virtio0')!.sha256)
+    await io(first, 'write -P 0x77 1000 5000', 'write -z 1M 128k', 'discard 2M 1M', 'write -f -P 0x11 20M 64k', 'flush')
+    expected.fill(0x77, 1000, 6000).fill(0, 1 << 20, (1 << 20) + 131_072).fill(0, 2 << 20, 3 << 20).fill(0x11, 20 << 20, (20 << 20) + 65_536)
+    expect((await copy(first)).equals(expected)).toBe(true)
+    await first.end('SIGKILL')
+    const second = await start([image, '--overlay', file])
+    expect((await copy(second)).equals(expected)).toBe(true)
+    await expect(start([image, '--overlay', file])).rejects.toThrow(/ended with 4: .*uses this overlay/s)
+    expect(await second.end()).toBe(0)
+    expect(statSync(file)).toMatchObject({ size: expected.length })
+    expect(statSync(file).blocks * 512).toBeLessThan(expected.length)
+    const plain = await start([image])
+    expect(sha256(await copy(plain))).toBe(truthOf(3).get('drive-virtio0')!.sha256)
+  })
+
+  it.each([
+    [[`${store}::vm/100/2023-12-10T12:00:00Z/drive-virtio0.img`], 'belongs to another image'],
+    [[`${store}::vm/100/latest`], 'an overlay is for one whole disk'],
+    [[`${image}.parts/disk-bare.ext4`], 'an overlay is for one whole disk'],
+  ])('%j is refused', async (sources, message) => {
+    const output = captureOutput()
+    expect(await main(['nbd', ...sources, '--overlay', file], output)).toBe(2)
+    expect(output.texts.err).toContain(message)
+  })
+})
+
 describe('damage', () => {
   const CHUNK = 65_536
   const image = noise(4 * CHUNK, 77)

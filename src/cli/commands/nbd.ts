@@ -6,6 +6,7 @@ import { readStoreArguments, STORE_OPTIONS } from '../store-options.js'
 const options = {
   socket: { type: 'string', requiresArg: true, describe: 'Listen on this unix socket, for this user alone (default: one in the runtime folder)' },
   listen: { type: 'string', requiresArg: true, describe: 'Listen on HOST:PORT instead; beyond this host it needs TLS' },
+  overlay: { type: 'string', requiresArg: true, describe: 'File that takes what is written to the disk, which can be written to then; the backup never changes' },
   since: { type: 'string', requiresArg: true, describe: 'Tell what changed since this snapshot: a TIME of the same machine, or TYPE/ID/TIME of the store' },
   bitmap: { type: 'string', requiresArg: true, describe: 'With --since: tell it as qemu:dirty-bitmap:NAME (default: the time)' },
   tls: { type: 'boolean', describe: 'Serve nobody without TLS; needs one of the next two' },
@@ -39,6 +40,7 @@ export function nbdCommand(choose: Choose): CommandModule {
         sources,
         socket: lastOf(argv['socket']),
         listen: lastOf(argv['listen']),
+        overlay: lastOf(argv['overlay']),
         since: lastOf(argv['since']),
         bitmap: lastOf(argv['bitmap']),
         tls: argv['tls'] === true,

@@ -21,7 +21,7 @@ const VALUE_NAMES: Readonly<Record<string, string>> = {
   newer: 'FILE|DATE',
   ns: 'NS',
   options: 'LIST',
-  overlay: 'FOLDER',
+  overlay: 'PATH',
   partition: 'N',
   path: 'PATTERN',
   pattern: 'PATTERN',
