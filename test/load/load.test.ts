@@ -55,6 +55,13 @@ interface Status {
 }
 const statusOf = (mounted: string) => JSON.parse(readFileSync(join(mounted, '.pbsfs/status'), 'utf8')) as Status
 
+/** Threads that start when they are first needed have descriptors of their own. */
+async function startThreads(mounted: string): Promise<void> {
+  const at = place(mounted)
+  await sh(`find '${at}/root.pxar' -type f | sort | xargs cat > /dev/null; cat '${at}/drive.img' > /dev/null & cat '${at}/drive.img' > /dev/null; wait`)
+  await waitUntil(() => statusOf(mounted).requests.inFlight <= 1, 10_000, 'the end of all requests')
+}
+
 /** Somebody who reads the image over and over, past the page cache. */
 function startReader(mounted: string): ChildProcess {
   const line = 'while :; do dd if="$0" of=/dev/null bs=1M iflag=direct 2>/dev/null || exit 1; done'
@@ -76,8 +83,7 @@ describeWith({ fuse: true }, 'load', () => {
   it('32 processes read, walk and open with a cache of 64 MiB: every byte right, nothing left over', async () => {
     const { path, pid } = await rig.mount(store.path, { args: ['--cache-size', '64M', '-o', 'max_read=131072'] })
     const at = place(path)
-    // Threads that start when they are first needed have descriptors of their own.
-    await sh(`find '${at}/root.pxar' -type f | sort | xargs cat > /dev/null; cat '${at}/drive.img' > /dev/null`)
+    await startThreads(path)
     const before = descriptors(pid)
     const wanted = contents.map((plain, i) => `${sha(plain)}  d${Math.floor(i / 30)}/f${String(i % 30).padStart(2, '0')}`).sort()
     const imageSum = sha(image)
@@ -110,6 +116,7 @@ describeWith({ fuse: true }, 'load', () => {
 
   it('a reader that is killed in the middle of a read leaves nothing behind', async () => {
     const { path, pid } = await rig.mount(store.path, { args: ['--cache-size', '64M'] })
+    await startThreads(path)
     const before = descriptors(pid)
     for (let round = 0; round < 5; round++) {
       const readers = Array.from({ length: 8 }, () => startReader(path))

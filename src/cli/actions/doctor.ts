@@ -74,7 +74,8 @@ function isProblem({ state }: Finding): boolean {
   return state === 'problem'
 }
 
-function exitCodeFor(findings: readonly Finding[]): ExitCode {
+/** The code of what has to be put right first. */
+export function exitCodeFor(findings: readonly Finding[]): ExitCode {
   const problems = findings.filter(isProblem).map(({ check }) => check)
   if (problems.length === 0) return EXIT.ok
   if (problems.some((check) => MOUNTING.has(check))) return EXIT.fuse
