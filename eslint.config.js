@@ -27,7 +27,7 @@ const mayImport = {
   access: ['bytes', 'errors', 'posix', 'source', 'browse'],
   overlay: ['bytes', 'errors', 'posix'],
   restore: ['bytes', 'errors', 'posix', 'tree', 'browse'],
-  boot: ['bytes', 'errors'],
+  boot: ['bytes', 'errors', 'posix'],
   check: ['bytes', 'errors', 'index', 'source', 'browse'],
   doctor: ['bytes', 'errors', 'source', 'browse'],
   app: ['bytes', 'errors', 'posix', 'overlay', 'blob', 'index', 'pxar-decode', 'source', 'keys', 'workers', 'cache', 'reader', 'tree', 'volumes'],

@@ -83,7 +83,8 @@ export class FolderOverlays implements ImageOverlays {
   }
 }
 
-function makeFolder(folder: Buffer): void {
+/** A folder for this user alone, with those above it. TargetError when it cannot be made. */
+export function makeFolder(folder: Buffer): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
   } catch (error) {

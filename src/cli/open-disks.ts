@@ -2,6 +2,7 @@ import { basename } from 'node:path'
 import { changedSince } from '../browse/changed-since.js'
 import { findDisks, placeOf, type DiskSearch, type FoundDisk } from '../browse/find-disks.js'
 import { listSnapshots, type SnapshotSummary } from '../browse/list-snapshots.js'
+import type { TreeView } from '../browse/tree-view.js'
 import { escapeName } from '../bytes/names.js'
 import type { DaemonLog } from '../daemon/log.js'
 import { isBug } from '../errors/errno.js'
@@ -33,13 +34,16 @@ export type Note = (error: unknown, name: string, offset?: number) => void
 /** A disk that can be exported, and which one of the backup it is. */
 export type OpenDisk = Disk & Pick<FoundDisk, 'identity' | 'snapshot' | 'image'>
 
+/** Works with disks; `trees` are those of their stores, in the order of the sources: of one snapshot alone its own tree. */
+export type UseDisks = (disks: readonly OpenDisk[], note: Note, trees: readonly TreeView[]) => Promise<void>
+
 /** Opens what the sources name, lets `use` work with the disks in it and closes it. What is wrong goes to `log`. */
-export async function withDisks(args: DiskArguments, context: CommandContext, log: DaemonLog, use: (disks: readonly OpenDisk[], note: Note) => Promise<void>): Promise<void> {
+export async function withDisks(args: DiskArguments, context: CommandContext, log: DaemonLog, use: UseDisks): Promise<void> {
   const stores = await findStores(args, context)
   const naming = namingOf(stores)
-  await withStores({ args, context, log, naming }, stores, [], async (disks, note) => {
+  await withStores({ args, context, log, naming }, stores, [], async (disks, note, trees) => {
     if (disks.length === 0) throw new SourceError('there is no disk image in what was named', { operation: 'open', code: 'ENOENT' })
-    await use(disks, note)
+    await use(disks, note, trees)
   })
 }
 
@@ -126,11 +130,12 @@ async function withStores(
   serving: Serving,
   stores: readonly WantedStore[],
   disks: readonly OpenDisk[],
-  use: (disks: readonly OpenDisk[], note: Note) => Promise<void>,
+  use: UseDisks,
   note: Note = () => undefined,
+  trees: readonly TreeView[] = [],
 ): Promise<void> {
   const [first, ...others] = stores
-  if (first === undefined) return use(disks, note)
+  if (first === undefined) return use(disks, note, trees)
   const { args, context, log } = serving
   // The snapshot that it is compared with is beside it.
   const only = isOne(first.wanted) && first.bases.size === 0 ? first.wanted[0]!.summary.snapshot : undefined
@@ -140,7 +145,7 @@ async function withStores(
     async (open) => {
       const noteHere: Note = (error, exportName, offset) => noteProblem(open, log, error, exportName, offset)
       const found = await disksOf(first, open, only !== undefined, serving, noteHere)
-      await withStores(serving, others, [...disks, ...found], use, noteHere)
+      await withStores(serving, others, [...disks, ...found], use, noteHere, [...trees, open.view])
     },
     (source) => openAs(source, only),
     log,

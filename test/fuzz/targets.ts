@@ -288,7 +288,7 @@ async function runDiskMap(bytes: Buffer): Promise<void> {
 function runMachine(bytes: Buffer): void {
   const machine = parseMachineConfig(bytes, 'qemu-server.conf')
   const disks = machine.disks.map(({ name }) => ({ name, uri: 'nbd://x', size: 1 }))
-  buildQemuCommand(machine, disks, { hasKvm: false, findFirmware: () => '/x' }, false)
+  buildQemuCommand(machine, disks, { hasKvm: false, freeMemory: 1024, screen: { window: 'gtk' }, findFirmware: () => '/x' }, { network: true })
 }
 
 function paperKey(key: Buffer): Buffer {

@@ -1,6 +1,8 @@
 import { cpSync, existsSync, lstatSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { bootSector, sectorOf, textSector } from '../support/boot-sector.js'
+import { DatastoreWriter } from '../support/datastore-writer.js'
 import { exampleStore, repoDir } from '../support/golden.js'
 import { MountRig } from '../support/mount-rig.js'
 import { describeWith } from '../support/needs.js'
@@ -9,7 +11,7 @@ import { runOk, runProgram } from '../support/run-program.js'
 const section = readFileSync(join(repoDir, 'README.md'), 'utf8').split('\n## Recipes\n')[1]!.split('\n## ')[0]!
 const recipes = new Map([...section.matchAll(/^\| (.+?) \| `(.+)` \|$/gm)].map((match) => [match[1]!, match[2]!]))
 
-describeWith({ root: true, fuse: true, programs: { rsync: 'rsync', tar: 'tar', 'qemu-img': 'qemu-utils' } }, 'recipes of README.md', () => {
+describeWith({ root: true, fuse: true, programs: { rsync: 'rsync', tar: 'tar', 'qemu-img': 'qemu-utils', 'qemu-system-x86_64': 'qemu-system-x86' } }, 'recipes of README.md', () => {
   let rig: MountRig
   const at = (...names: string[]) => rig.at('root', ...names)
   const web = (path: string) => readFileSync(at('expected', path))
@@ -17,6 +19,11 @@ describeWith({ root: true, fuse: true, programs: { rsync: 'rsync', tar: 'tar', '
   beforeAll(async () => {
     rig = new MountRig()
     cpSync(exampleStore, at('store'), { recursive: true })
+    const machine = new DatastoreWriter(at('store')).snapshot({ type: 'vm', id: '105' }, '2026-01-05T00:00:00Z')
+    machine.addImage('drive-scsi0.img.fidx', Buffer.concat([bootSector('reset'), textSector(0)], 65536))
+    machine.addImage('drive-scsi1.img.fidx', Buffer.concat([sectorOf('second disk\r\n')], 65536))
+    machine.addBlob('qemu-server.conf.blob', Buffer.from('memory: 64\nscsi0: a:b\nscsi1: a:c\n'))
+    machine.finish()
     for (const folder of ['bin', 'mnt', 'usb', 'etc/nginx', 'home', 'srv', 'tmp']) mkdirSync(at(folder), { recursive: true })
     writeFileSync(at('bin/pbsfs'), `#!/bin/sh\nexec '${process.execPath}' '${join(repoDir, 'bin/pbsfs.js')}' "$@"\n`, { mode: 0o755 })
     // In the place of ssh: the other host is this one.
@@ -37,6 +44,9 @@ describeWith({ root: true, fuse: true, programs: { rsync: 'rsync', tar: 'tar', '
       [/(?<= )\/var\/tmp/g, at('tmp')],
       // The example has no container: the backup of a host is the same kind of archive.
       [/\bct\/101\b/g, 'host/web'],
+      // The example has no machine that starts.
+      [/\bvm\/100(?=\S* --run)/g, 'vm/105'],
+      [/(?<= )--run\b/g, '--run -- -accel tcg -no-reboot'],
       [/\bSTORE\b/g, at('store')],
       [/~/g, at()],
     ]
@@ -56,6 +66,7 @@ describeWith({ root: true, fuse: true, programs: { rsync: 'rsync', tar: 'tar', '
     },
     'one file out of a VM': () => expect(lstatSync(at('home/motd')).size).toBe(7),
     "a VM's disk, to a volume or file": () => expect(statSync(at('disk')).size).toBeGreaterThan(2 ** 20),
+    'a VM, running from its backup in seconds': () => undefined,
     "a VM's disk, as QCOW2": async () => {
       expect(await runOk('qemu-img', ['compare', '-f', 'raw', '-F', 'qcow2', at('disk'), at('tmp/disk.qcow2')])).toContain('Images are identical')
     },
@@ -76,7 +87,8 @@ describeWith({ root: true, fuse: true, programs: { rsync: 'rsync', tar: 'tar', '
 
   it.each([...recipes])('%s', async (name, line) => {
     const { code, out, err } = await cook(line)
-    expect([code, err]).toEqual([0, ''])
+    if (line.includes('pbsfs boot')) expect([code, out]).toEqual([0, expect.stringMatching(/^run 0\r\nsecond disk\r$/m)])
+    else expect([code, err]).toEqual([0, ''])
     if (line.includes('pbsfs find')) expect(out).toMatch(/\/etc\/hosts$/m)
     await results[name]!()
     // What was mounted is gone.

@@ -9,7 +9,7 @@ import { isLoopback, nbdUri, parseTcpAddress, unixAddress, type ListenAddress } 
 import { NbdServer } from '../../nbd/server.js'
 import { readCertificates, readPskFile, tlsStarter, type TlsCredentials } from '../../nbd/tls-credentials.js'
 import type { CommandContext } from '../context.js'
-import { openDiskOverlay } from '../disk-overlay.js'
+import { onlyDisk, openDiskOverlay } from '../disk-overlay.js'
 import { EXIT } from '../exit-codes.js'
 import { withDisks, type DiskArguments, type Note } from '../open-disks.js'
 import { argToBytes } from '../raw-args.js'
@@ -40,7 +40,7 @@ export async function nbd(args: NbdArguments, context: CommandContext): Promise<
   const log = openLog(args)
   try {
     await withDisks(args, context, log, async (disks, note) => {
-      const overlay = args.overlay === undefined ? undefined : await openDiskOverlay(disks, argToBytes(args.overlay))
+      const overlay = args.overlay === undefined ? undefined : await openDiskOverlay(onlyDisk(disks), argToBytes(args.overlay))
       try {
         const shown = overlay === undefined ? disks : [overlay.disk]
         const table = new DiskTable(shown)

@@ -1,6 +1,7 @@
 import type { CommandModule } from 'yargs'
 import type { Choose } from '../context.js'
 import { accessCommand } from './access.js'
+import { bootCommand } from './boot.js'
 import { catCommand } from './cat.js'
 import { checkCommand } from './check.js'
 import { completionCommand } from './completion.js'
@@ -38,6 +39,7 @@ export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [
   mapCommand,
   unmapCommand,
   nbdCommand,
+  bootCommand,
   accessCommand,
   keyCommand,
   doctorCommand,

@@ -17,6 +17,7 @@ const VALUE_NAMES: Readonly<Record<string, string>> = {
   log: 'FILE',
   'log-level': 'LEVEL',
   'master-keyfile': 'FILE',
+  memory: 'SIZE',
   name: 'PATTERN',
   newer: 'FILE|DATE',
   ns: 'NS',

@@ -1,0 +1,248 @@
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { dirname } from 'node:path'
+import { makeFolder } from '../../app/image-overlays.js'
+import { lookAtHost } from '../../boot/look-at-host.js'
+import { guessMachine, MAX_CONFIG, parseMachineConfig, type MachineConfig } from '../../boot/machine-config.js'
+import { buildQemuCommand, type QemuCommand, type Screen } from '../../boot/qemu-command.js'
+import { startMachine } from '../../boot/run-machine.js'
+import { makeScratchFolder } from '../../boot/scratch-folder.js'
+import { placeOf } from '../../browse/find-disks.js'
+import type { TreeView } from '../../browse/tree-view.js'
+import { escapeName } from '../../bytes/names.js'
+import { quoteBytes } from '../../bytes/shell-quote.js'
+import { createLog, stderrTarget } from '../../daemon/log.js'
+import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
+import { ownNbdSocket, ownScreenSocket } from '../../daemon/nbd-socket.js'
+import { UsageError } from '../../errors/errors.js'
+import { isDamage } from '../../errors/is-damage.js'
+import type { Log } from '../../errors/log.js'
+import { DiskTable } from '../../nbd/disk-table.js'
+import { nbdUri, unixAddress } from '../../nbd/listen-address.js'
+import { NbdServer } from '../../nbd/server.js'
+import { MAP_SUFFIX } from '../../overlay/open-overlay.js'
+import type { CommandContext } from '../context.js'
+import { imagePath, openDiskOverlay, type OverlaidDisk } from '../disk-overlay.js'
+import { EndSignals } from '../end-signals.js'
+import { EXIT, type ExitCode } from '../exit-codes.js'
+import { withDisks, type Note, type OpenDisk } from '../open-disks.js'
+import { findStoreSource } from '../open-source.js'
+import { parseSize } from '../parse-size.js'
+import { argToBytes } from '../raw-args.js'
+import type { StoreArguments } from '../store-options.js'
+
+export interface BootArguments extends StoreArguments {
+  readonly run: boolean
+  readonly overlay: string | undefined
+  readonly memory: string | undefined
+  readonly network: boolean
+  readonly socket: string | undefined
+  readonly qemuArguments: readonly string[]
+}
+
+/** Its configuration, as a snapshot shows it. */
+const CONFIG = 'qemu-server.conf'
+
+/** In front of the name that a disk has in the configuration. */
+const DRIVE = 'drive-'
+
+const MIB = 1024 * 1024
+const MIN_MEMORY = 16 * MIB
+
+/** `pbsfs boot`: serves the disks of a machine, writable, and starts it or tells how. */
+export async function boot(args: BootArguments, context: CommandContext): Promise<ExitCode> {
+  const wishes = readWishes(args)
+  await checkSource(args, context)
+  const log = createLog(stderrTarget(false), 'warn')
+  let code: ExitCode = EXIT.ok
+  try {
+    await withDisks({ ...args, sources: [args.source] }, context, log, async (disks, note, [tree]) => {
+      const signals = new EndSignals()
+      try {
+        code = await new Boot(args, context, log, note, signals).start(disks, tree!, wishes)
+      } finally {
+        signals.end()
+      }
+    })
+    return code
+  } finally {
+    log.close()
+  }
+}
+
+interface Wishes {
+  readonly network: boolean
+  /** MiB. */
+  readonly memory: number | undefined
+  readonly extra: readonly string[]
+}
+
+function readWishes({ memory, network, qemuArguments }: BootArguments): Wishes {
+  const extra = qemuArguments.map((arg) => argToBytes(arg).toString())
+  if (extra[0] !== undefined && !extra[0].startsWith('-')) throw new UsageError(`"${extra[0]}" is one argument too many; what is for QEMU stands behind --`)
+  const bytes = memory === undefined ? undefined : parseSize(memory, '--memory')
+  if (bytes !== undefined && bytes < MIN_MEMORY) throw new UsageError(`--memory: ${memory!} is too little for any machine; write it like 2G`)
+  return { network, memory: bytes === undefined ? undefined : Math.floor(bytes / MIB), extra }
+}
+
+/** UsageError for what is no snapshot of a virtual machine, with what to do instead. */
+async function checkSource(args: BootArguments, context: CommandContext): Promise<void> {
+  const source = await findStoreSource(args, context)
+  if (source.kind !== 'store') throw new UsageError(`${args.source}: boot starts machines of a datastore`, { remedy: 'Name a snapshot: STORE::vm/100/latest' })
+  const { type, id, time, archive } = source.selector
+  if (type === 'ct') throw new UsageError('a container has no disks to start from', { remedy: `Restore it: pbsfs restore STORE::ct/${id ?? 'ID'}/latest/root.pxar FOLDER` })
+  if (type === 'host') throw new UsageError('the backup of a host has no disks to start from', { remedy: 'Look into it with pbsfs mount, or restore it with pbsfs restore.' })
+  if (id === undefined || time === undefined) throw new UsageError('boot needs one snapshot', { remedy: `Name it: STORE::vm/${id ?? '100'}/latest` })
+  if (archive !== undefined) throw new UsageError('boot takes all disks of a snapshot', { remedy: `Name the snapshot alone: STORE::vm/${id}/${time}; pbsfs nbd serves one disk.` })
+}
+
+class Boot {
+  readonly #args: BootArguments
+  readonly #context: CommandContext
+  readonly #log: Log
+  readonly #note: Note
+  readonly #signals: EndSignals
+
+  constructor(args: BootArguments, context: CommandContext, log: Log, note: Note, signals: EndSignals) {
+    this.#args = args
+    this.#context = context
+    this.#log = log
+    this.#note = note
+    this.#signals = signals
+  }
+
+  /** Resolves when all is over, and nothing is left but an overlay that is to be kept. */
+  async start(disks: readonly OpenDisk[], tree: TreeView, wishes: Wishes): Promise<ExitCode> {
+    const wanted = disks.filter(({ name }) => !name.startsWith(`${DRIVE}tpmstate`))
+    const machine = await this.#readMachine(tree, wanted)
+    const address = unixAddress(this.#args.socket === undefined ? ownNbdSocket() : absolute(this.#args.socket).toString())
+    const screenSocket = ownScreenSocket()
+    const host = await lookAtHost(machine.arch, screenSocket, this.#context.env)
+    const kept = this.#args.overlay === undefined ? undefined : absolute(this.#args.overlay)
+    const scratch = kept === undefined ? makeScratchFolder(this.#context.env['TMPDIR'] ?? '/var/tmp') : undefined
+    const opened: OverlaidDisk[] = []
+    try {
+      const folder = kept ?? Buffer.from(scratch!.path)
+      this.#say(`${placeOf(wanted[0]!.snapshot)}: ${this.#tellOverlay(folder, wanted, kept !== undefined)}`)
+      for (const disk of wanted) opened.push(await this.#openDisk(disk, folder))
+      const served = opened.map(({ disk, size }) => ({ name: configuredName(disk.name), uri: nbdUri(address, disk.name, undefined), size }))
+      const command = buildQemuCommand(machine, served, host, wishes)
+      for (const remark of command.remarks) this.#say(remark)
+      const server = await NbdServer.listen(address, { exports: new DiskTable(opened.map(({ disk }) => disk)), log: this.#log, onProblem: this.#note })
+      try {
+        if (!wishes.network) this.#say('it has no network; --network gives it one')
+        this.#tellScreen(host.screen, command)
+        return this.#args.run ? await this.#run(command) : await this.#print(command, server)
+      } finally {
+        await server.close()
+      }
+    } finally {
+      for (const { close } of opened) await close()
+      scratch?.remove()
+      rmSync(screenSocket, { force: true })
+    }
+  }
+
+  /** What the backup says of the machine, or else what its disks tell. */
+  async #readMachine(tree: TreeView, disks: readonly OpenDisk[]): Promise<MachineConfig> {
+    let why = 'there is no configuration in the backup'
+    try {
+      const found = await tree.child(await tree.root(), Buffer.from(CONFIG))
+      if (found !== undefined) {
+        const { stream, start, size } = await tree.content(found)
+        return parseMachineConfig(await stream.read(start, Math.min(size, MAX_CONFIG + 1)), CONFIG)
+      }
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      why = `the configuration cannot be read: ${escapeName((error as Error).message)}`
+    }
+    this.#say(`${why}; memory, firmware and controllers are guessed`)
+    return guessMachine(disks.map(({ name }) => configuredName(name)))
+  }
+
+  async #openDisk(disk: OpenDisk, folder: Buffer): Promise<OverlaidDisk> {
+    const file = overlayPath(folder, disk)
+    makeFolder(Buffer.from(dirname(file.toString('latin1')), 'latin1'))
+    return openDiskOverlay(disk, file)
+  }
+
+  #tellOverlay(folder: Buffer, disks: readonly OpenDisk[], isKept: boolean): string {
+    const shown = escapeName(folder)
+    const files = disks.length === 1 ? 'its disk' : `its ${disks.length} disks`
+    if (!isKept) return `what is written to ${files} is lost at the end (--overlay FOLDER keeps it); meanwhile it is in ${shown}`
+    if (disks.some((disk) => existsSync(overlayMap(folder, disk)))) return `goes on with what was written to ${files} before, in ${shown}`
+    const { group, time } = disks[0]!.snapshot
+    const others = otherSnapshots(dirname(overlayPath(folder, disks[0]!).toString('latin1')), time)
+    const older = others.length === 0 ? '' : `; what was written to ${others.join(', ')} of ${group.type}/${group.id} stays there, and is not part of this`
+    return `what is written to ${files} is kept in ${shown}${older}`
+  }
+
+  #tellScreen(screen: Screen, { args }: QemuCommand): void {
+    if ('socket' in screen && args.includes('-vnc')) {
+      this.#say(`its screen: VNC on ${screen.socket}; from elsewhere: ssh -L 5900:${screen.socket} ${hostname()}, and a VNC viewer on localhost:5900`)
+    }
+    if (args.includes('mon:stdio')) this.#say('its serial port and the monitor are in the terminal; Ctrl-a x ends it, Ctrl-a h tells more')
+  }
+
+  async #run({ program, args }: QemuCommand): Promise<ExitCode> {
+    const machine = await startMachine(program, args)
+    let isStopped = false
+    this.#signals.listen(() => {
+      isStopped = true
+      machine.stop()
+    })
+    const { code, signal } = await machine.ended
+    if (code === 0 || (isStopped && signal === 'SIGTERM')) return EXIT.ok
+    const how = signal === undefined ? `ended with ${code}; what it said is above` : `was ended by ${signal}`
+    this.#context.output.err(`pbsfs: ${program} ${how}\n`)
+    return EXIT.failed
+  }
+
+  /** Serves until a signal; the second one does not wait for clients. */
+  async #print({ program, args }: QemuCommand, server: NbdServer): Promise<ExitCode> {
+    const words = args.map((word) => (word.startsWith('-') ? ' \\\n  ' : ' ') + quoteBytes(Buffer.from(word)))
+    this.#context.output.out(`${program}${words.join('')}\n`)
+    const ended = new Promise<void>((resolve) => {
+      let count = 0
+      this.#signals.listen(() => {
+        if (++count > 1) return server.cutOff()
+        void server.close().then(resolve)
+      })
+    })
+    this.#say('the disks are served for it; Ctrl-C ends that')
+    await ended
+    return EXIT.ok
+  }
+
+  #say(text: string): void {
+    this.#context.output.err(`${text}\n`)
+  }
+}
+
+/** Names of folders beside that of a snapshot, that were made for others. */
+function otherSnapshots(folder: string, time: string): string[] {
+  try {
+    return readdirSync(dirname(Buffer.from(folder, 'latin1').toString())).filter((name) => name !== time).map((name) => escapeName(name)) // prettier-ignore
+  } catch {
+    return []
+  }
+}
+
+/** Where a mount with this folder has the overlay of the image, too. */
+function overlayPath(folder: Buffer, disk: OpenDisk): Buffer {
+  return joinBytes(folder, Buffer.from(imagePath(disk)))
+}
+
+function overlayMap(folder: Buffer, disk: OpenDisk): Buffer {
+  return Buffer.concat([overlayPath(folder, disk), Buffer.from(MAP_SUFFIX)])
+}
+
+/** `scsi0` of `drive-scsi0`; another image has no such name. */
+function configuredName(name: string): string {
+  return name.startsWith(DRIVE) ? name.slice(DRIVE.length) : `${name.replace(/\.img$/, '')}.img`
+}
+
+function absolute(path: string): Buffer {
+  const bytes = argToBytes(path)
+  return bytes[0] === 0x2f ? bytes : joinBytes(currentFolder(), bytes)
+}
