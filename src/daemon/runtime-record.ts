@@ -6,6 +6,8 @@ import { isAlive, readProcessId, type ProcessId } from './process-id.js'
 const MAX_RECORD_BYTES = 64 * 1024
 
 const MAX_LOG_AGE_MS = 24 * 3600 * 1000
+/** Every start goes through the folder, on a host that mounts all day too. */
+const MAX_ENDED_LOGS = 32
 
 /** What a daemon leaves in the runtime folder while it serves a mount: `mount-PID.json`. */
 export interface MountRecord extends ProcessId {
@@ -59,8 +61,8 @@ export function listRecords(folder: string): FoundRecord[] {
 
 /**
  * Removes the files of daemons that are gone: records that `isMounted` says no mount is left of,
- * sockets without a record, and logs after a day (a daemon that died may have said why). Returns
- * the records that were removed.
+ * sockets without a record, and logs after a day or when there are many (a daemon that died may
+ * have said why). Returns the records that were removed.
  */
 export function cleanRecords(folder: string, isMounted: (mountpoint: Buffer) => boolean): MountRecord[] {
   const removed: MountRecord[] = []
@@ -71,18 +73,18 @@ export function cleanRecords(folder: string, isMounted: (mountpoint: Buffer) => 
     removeRecord(folder, record.pid)
     removed.push(record)
   }
-  for (const name of readFolder(folder)) {
+  const names = new Set(readFolder(folder))
+  const logs: { readonly path: string; readonly mtimeMs: number }[] = []
+  for (const name of names) {
     const pid = /^(?:mount|start)-(\d{1,10})\.(?:sock|log|json\.tmp)$/.exec(name)?.[1]
-    if (pid === undefined || readProcessId(Number(pid)) !== undefined) continue
-    if (readRecord(recordPath(folder, Number(pid))) !== undefined) continue
-    if (!name.endsWith('.log') || isOld(join(folder, name))) removeFile(join(folder, name))
+    if (pid === undefined || names.has(`mount-${pid}.json`) || readProcessId(Number(pid)) !== undefined) continue
+    const path = join(folder, name)
+    if (name.endsWith('.log')) logs.push({ path, mtimeMs: lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 })
+    else removeFile(path)
   }
+  logs.sort((a, b) => b.mtimeMs - a.mtimeMs)
+  for (const [i, { path, mtimeMs }] of logs.entries()) if (i >= MAX_ENDED_LOGS || Date.now() - mtimeMs > MAX_LOG_AGE_MS) removeFile(path)
   return removed
-}
-
-function isOld(path: string): boolean {
-  const stat = lstatSync(path, { throwIfNoEntry: false })
-  return stat !== undefined && Date.now() - stat.mtimeMs > MAX_LOG_AGE_MS
 }
 
 function readFolder(folder: string): string[] {

@@ -68,3 +68,17 @@ test('cleaning keeps living daemons, mounts without a daemon, and logs of today'
   )
   expect(existsSync(newLog)).toBe(true)
 })
+
+test('of many logs the newest are kept', () => {
+  const folder = temporaryFolder()
+  const log = (i: number) => `mount-${NO_PROCESS + i}.log`
+  const seconds = Date.now() / 1000
+  for (let i = 0; i < 40; i++) {
+    writeFileSync(join(folder, log(i)), '')
+    utimesSync(join(folder, log(i)), seconds - i, seconds - i)
+  }
+  writeFileSync(join(folder, `mount-${process.pid}.log`), '')
+  utimesSync(join(folder, `mount-${process.pid}.log`), seconds - 100, seconds - 100)
+  cleanRecords(folder, () => false)
+  expect(readdirSync(folder).sort()).toEqual([...Array.from({ length: 32 }, (_, i) => log(i)), `mount-${process.pid}.log`].sort())
+})
