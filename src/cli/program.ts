@@ -47,6 +47,7 @@ export function buildProgram(version: string, choose: (action: Action) => void, 
 /** Reads a command line and the variables of its options. UsageError when one cannot be understood. */
 export async function parseCommandLine(given: readonly string[], version: string, columns?: number, env: NodeJS.ProcessEnv = {}): Promise<Parsed> {
   const args = given[0] === 'find' ? doubleDashes(given, FIND_WORDS, FIND_FLAGS) : given
+  if (given[0] === 'find') refuseUnknownWords(args)
   let chosen: Action | undefined
   let help = ''
   let applied: FromEnvironment = new Map()
@@ -107,14 +108,18 @@ function explain(message: string, args: readonly string[], options: readonly str
   return suggestion === undefined ? message.trim() : `no command "${args[0]}"; did you mean "${suggestion}"?`
 }
 
+/** Words of find(1) that ours has not are no clusters of letters, of which one may mean something else: `-maxdepth` has an h. */
+function refuseUnknownWords(args: readonly string[]): void {
+  const end = args.indexOf('--')
+  const word = args.slice(0, end < 0 ? args.length : end).find((arg) => /^-[a-z]{2,}$/i.test(arg))
+  if (word === undefined) return
+  const nearest = nearestWord(word.slice(1), FIND_WORDS)
+  throw new UsageError(`no option ${word}${nearest === undefined ? '' : `; did you mean -${nearest}?`}`)
+}
+
 function explainUnknown(unknown: string, args: readonly string[], options: readonly string[]): string {
   const isOption = args.some((arg) => arg.startsWith('-') && arg.includes(unknown))
   if (!isOption) return unknown === args[0] ? `no command "${unknown}"` : `"${unknown}" is one argument too many`
-  const word = args.find((arg) => /^-[a-z]{3,}$/.test(arg) && arg[1] === unknown)
-  if (args[0] === 'find' && word !== undefined) {
-    const nearest = nearestWord(word.slice(1), FIND_WORDS)
-    return `no option ${word}${nearest === undefined ? '' : `; did you mean -${nearest}?`}`
-  }
   if (unknown.length === 1) return `no option -${unknown}`
   const nearest = nearestWord(
     unknown,

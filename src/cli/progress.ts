@@ -1,11 +1,16 @@
 import { formatDuration, formatSize } from './parse-size.js'
-import { cutToWidth } from './text-width.js'
+import { cutToWidth, endOfWidth, widthOf } from './text-width.js'
 
 /** How often a bar is drawn anew, and a line written where there is no terminal, in ms. */
 const BAR_MS = 200
 const LINE_MS = 10_000
 
+/** Columns of the bar, where there is room and where there is not. */
 const BAR_WIDTH = 24
+const NARROW_BAR = 8
+
+/** Columns that what is being worked on shall have at least. */
+const NAME_WIDTH = 16
 
 export interface ProgressOutput {
   /** Is it a terminal, whose line can be written again? */
@@ -75,14 +80,26 @@ export class Progress {
 
   #describe({ label, done, total, bytes, counts, current }: ProgressState, seconds: number): string {
     const share = total === 0 ? 1 : Math.min(1, done / total)
-    const filled = Math.floor(share * BAR_WIDTH)
-    const bar = this.#output.isTerminal ? `[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ` : ''
     const speed = bytes > 0 ? `${formatSize(bytes / seconds)}/s` : `${formatRate(done / seconds)}/s`
     const rate = seconds > 0 && done > 0 ? `, ${speed}` : ''
     const left = share > 0 && share < 1 && seconds > 1 ? `, ${formatDuration((seconds / share) * (1 - share))} left` : ''
+    const percent = `${Math.floor(share * 100)} %`
+    const full = `${percent} (${counts?.() ?? `${done} of ${total}`})${rate}${left}`
     const what = current === undefined ? '' : `  ${current()}`
-    return `${label} ${bar}${Math.floor(share * 100)} % (${counts?.() ?? `${done} of ${total}`})${rate}${left}${what}`
+    if (!this.#output.isTerminal) return `${label} ${full}${what}`
+    // What is narrow loses the length of the bar first, then the counts: how long it takes and where it is stay.
+    const room = this.#output.columns - 1 - widthOf(label) - ' [] '.length - Math.min(widthOf(what), NAME_WIDTH)
+    const text = room - widthOf(full) < NARROW_BAR ? `${percent}${rate}${left}` : full
+    const width = Math.max(NARROW_BAR, Math.min(BAR_WIDTH, room - widthOf(text)))
+    const filled = Math.floor(share * width)
+    const line = `${label} [${'#'.repeat(filled)}${'.'.repeat(width - filled)}] ${text}`
+    return line + endOfPath(what, this.#output.columns - 1 - widthOf(line))
   }
+}
+
+/** A path that is too long keeps its end. */
+function endOfPath(text: string, columns: number): string {
+  return widthOf(text) <= columns ? text : columns < NAME_WIDTH ? '' : `  ...${endOfWidth(text, columns - '  ...'.length)}`
 }
 
 function formatRate(perSecond: number): string {

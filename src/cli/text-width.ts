@@ -24,6 +24,18 @@ export function cutToWidth(text: string, columns: number): string {
   return text.slice(0, length)
 }
 
+/** The same of its end. */
+export function endOfWidth(text: string, columns: number): string {
+  let left = columns
+  let start = text.length
+  for (const char of [...text].reverse()) {
+    left -= widthOfCharacter(char)
+    if (left < 0) break
+    start -= char.length
+  }
+  return text.slice(start)
+}
+
 function widthOfCharacter(char: string): number {
   return WIDE.test(char) ? 2 : NONE.test(char) ? 0 : 1
 }

@@ -1,12 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { isAboveArchives, isRegular, isSymlink, type Found, type TreeView } from '../browse/tree-view.js'
 import { escapeName, keyOf } from '../bytes/names.js'
-import { AbortedError, TargetError } from '../errors/errors.js'
+import { AbortedError } from '../errors/errors.js'
 import { CREATE_FILE, emptyStat, ENOENT, files, OPEN_HANDLE, type FileStat } from '../posix/files.js'
 import type { Content } from '../tree/tree.js'
 import { Metadata, type Attributes } from './metadata.js'
 import { emptySummary, type RestoreOptions, type RestoreProgress, type RestoreSummary } from './restore-options.js'
-import { isHopeless, targetError } from './target-error.js'
+import { conflictError, isConflict, isHopeless, targetError } from './target-error.js'
 import { removeTemporary, TargetFolders } from './target-folders.js'
 import { temporaryName } from './temporary-name.js'
 import type { TimeStep } from './time-step.js'
@@ -21,6 +21,8 @@ const SLICE_MS = 20
 
 /** Attributes that pbsfs itself shows on what is no entry of an archive. */
 const OWN_ATTRIBUTES = 'user.pbs.'
+
+const IN_THE_WAY = 'something else is there; --overwrite replaces it'
 
 const S_IFMT = 0o170000
 const PRIVATE = 0o600
@@ -86,7 +88,7 @@ class TreeRestore {
     this.#metadata = new Metadata(options, this.summary)
     this.#folders = new TargetFolders(target.fd, target.isOld, {
       mayReplace: (path) => {
-        if (!options.replace) return false
+        if (!options.replace) throw conflictError(escapeName(path), IN_THE_WAY)
         options.onEntry?.(path, 'changed')
         this.summary.replaced++
         return true
@@ -149,7 +151,12 @@ class TreeRestore {
 
   #openFolder(path: Buffer): void {
     if (this.#options.dryRun) {
-      if (this.#folders.find() < 0) this.#tell(path, 'new')
+      if (this.#folders.find() >= 0) return
+      const isBlocked = this.#folders.isBlocked()
+      if (isBlocked && !this.#options.replace) throw conflictError(escapeName(path), IN_THE_WAY)
+      this.#tell(path, isBlocked ? 'changed' : 'new')
+      this.summary.folders++
+      if (isBlocked) this.summary.replaced++
       return
     }
     this.#folders.open()
@@ -175,13 +182,10 @@ class TreeRestore {
     const first = this.#firstName(found, path)
     if (there >= 0) {
       if (this.#isSame(found, dir, await this.#linkTarget(found), first)) return this.#keep(found, dir)
-      if (!this.#mayReplace(path)) return
+      this.#refuseConflict(path)
     }
     this.#tell(path, there < 0 ? 'new' : 'changed')
-    if (dryRun) {
-      if (isRegular(found) && first === undefined) this.#countFile(found.attr.size)
-      return
-    }
+    if (dryRun) return this.#countPlanned(found, first !== undefined, there >= 0)
     if (first !== undefined && this.#link(first, dir, found.name)) this.summary.hardLinks++
     else if (isRegular(found)) {
       await this.#file(found, dir, path)
@@ -190,6 +194,15 @@ class TreeRestore {
     else if (isSymlink(found)) await this.#symlink(found, dir, path)
     else await this.#special(found, dir, path)
     if (there >= 0) this.summary.replaced++
+  }
+
+  /** What a dry run would have done. */
+  #countPlanned(found: Found, isLink: boolean, isReplaced: boolean): void {
+    if (isLink) this.summary.hardLinks++
+    else if (isRegular(found)) this.#countFile(found.attr.size)
+    else if (isSymlink(found)) this.summary.symlinks++
+    else this.summary.specials++
+    if (isReplaced) this.summary.replaced++
   }
 
   /** The name under which the file was restored already, for one with several. */
@@ -246,14 +259,10 @@ class TreeRestore {
     files().close(handle)
   }
 
-  #mayReplace(path: Buffer): boolean {
+  /** Throws where what is there (in `#stat`) stays. */
+  #refuseConflict(path: Buffer): void {
     const isFolder = (this.#stat.mode & S_IFMT) === 0o040000
-    if (this.#options.replace && !isFolder) return true
-    this.summary.conflicts++
-    const shown = escapeName(path)
-    const what = isFolder ? 'a folder is there, which is never removed' : 'something else is there; --overwrite replaces it'
-    this.#options.onProblem(new TargetError(`${shown}: left alone: ${what}`, { path: shown, code: 'EEXIST' }), path)
-    return false
+    if (isFolder || !this.#options.replace) throw conflictError(escapeName(path), isFolder ? 'a folder is there, which is never removed' : IN_THE_WAY)
   }
 
   /** Another name for a file that is there. False: this file system has no links, or not so many. */
@@ -411,7 +420,8 @@ class TreeRestore {
   /** What costs one entry is told; what costs everything ends the work. */
   #failed(error: unknown, path: Buffer): void {
     if (error instanceof AbortedError || isHopeless(error)) throw error
-    this.summary.failed++
+    if (isConflict(error)) this.summary.conflicts++
+    else this.summary.failed++
     this.#options.onProblem(error, path)
   }
 }

@@ -45,6 +45,15 @@ export function targetError(operation: string, path: string, result: number): Ta
   })
 }
 
+/** What is there stays, and `what` says why. */
+export function conflictError(path: string, what: string): TargetError {
+  return new TargetError(`${path}: left alone: ${what}`, { path, code: 'EEXIST', conflict: true })
+}
+
+export function isConflict(error: unknown): boolean {
+  return error instanceof TargetError && error.fields['conflict'] === true
+}
+
 /** The next file would fail as well. */
 export function isHopeless(error: unknown): boolean {
   const code = error instanceof TargetError ? error.fields['code'] : undefined

@@ -94,6 +94,12 @@ export class TargetFolders {
     return this.#levels.at(-1)!.fd
   }
 
+  /** After a `find` that found none: something that is no folder has the name of the current one. */
+  isBlocked(): boolean {
+    const above = this.#levels.at(-2)?.fd ?? -1
+    return above >= 0 && files().stat(above, this.#levels.at(-1)!.name, this.#stat) >= 0 && !isFolder(this.#stat.mode)
+  }
+
   /** An open folder below the root, by path; the caller closes it. Negative errno when it cannot be opened. */
   openBelow(path: Buffer): number {
     const call = files()

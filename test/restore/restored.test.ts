@@ -189,13 +189,30 @@ describe('what a restore writes, and where', () => {
 
   it('a dry run tells what would be written, and writes nothing', async () => {
     const source = writeStore(dir('d', [file('a', 'A')]), file('b', 'B'))
-    expect(await restoreOk(source, target, '--dry-run')).toBe(`new      d\nnew      d/a\nnew      b\nwould restore 2 files (2 B) to ${target}\n`)
+    expect(await restoreOk(source, target, '--dry-run')).toBe(`new      d\nnew      d/a\nnew      b\nwould restore 2 files, 1 folder (2 B) to ${target}\n`)
     expect(existsSync(target)).toBe(false)
     await restoreOk(source)
     rmSync(join(target, 'd/a'))
     writeFileSync(join(target, 'b'), 'changed')
     expect(await restoreOk(source, target, '-n')).toMatch(/^new {6}d\/a\nchanged {2}b\n/)
     expect(readFileSync(join(target, 'b'), 'utf8')).toBe('changed')
+  })
+
+  it('a dry run counts as the run does, conflicts included', async () => {
+    const shared = file('first', 'shared')
+    const source = writeStore(dir('d', [shared]), dir('in-the-way', [file('a', 'A')]), hardlink('second', shared, 'd/first'), symlink('l', 'd'), file('b', 'B'))
+    mkdirSync(target)
+    writeFileSync(join(target, 'in-the-way'), 'mine')
+    writeFileSync(join(target, 'b'), 'mine')
+    for (const options of [[], ['--overwrite']]) {
+      const counts = async (...more: string[]): Promise<unknown> => {
+        const document = JSON.parse((await run('restore', source, target, '--json', ...options, ...more)).out) as Record<string, unknown>
+        return { ...document, dryRun: 0, seconds: 0 }
+      }
+      const planned = await counts('--dry-run')
+      expect(planned).toEqual(await counts())
+      expect(planned).toMatchObject({ conflicts: options.length === 0 ? 2 : 0, failed: 0 })
+    }
   })
 
   it('links that lie in the target, or that the archive plants, are not followed', async () => {
@@ -208,7 +225,9 @@ describe('what a restore writes, and where', () => {
     symlinkSync(join(outside, 'file'), join(target, 'name'))
     const first = await run('restore', source, target)
     expect(first.code).not.toBe(0)
-    expect(first.err).toMatch(/folder: cannot make the folder/)
+    expect(first.err).toMatch(/^pbsfs: folder: left alone: something else is there; --overwrite replaces it$/m)
+    expect(first.err).toMatch(/^pbsfs: [23] left alone because something else was there$/m)
+    expect(first.err).not.toMatch(/could not be restored/)
     await run('restore', source, target, '--overwrite')
     expect(readdirSync(outside)).toEqual(['file'])
     expect(readFileSync(join(outside, 'file'), 'utf8')).toBe('mine')
