@@ -4,6 +4,7 @@ import { nameOfErrno } from '../errors/errno.js'
 import { TargetError } from '../errors/errors.js'
 import { escapeName } from '../bytes/names.js'
 import { files } from '../posix/files.js'
+import { findLockHolder } from '../posix/lock-holder.js'
 import { tryLock } from '../posix/flock.js'
 
 const openFile = promisify(open)
@@ -13,6 +14,8 @@ const truncateFile = promisify(ftruncate)
 
 /** A file that is written at any place. What was not synced may be lost with the power, in any part. */
 export interface BlockFile {
+  /** Bytes; left out where nothing can be cut off. */
+  readonly size?: number
   /** All of `into`, or an error; behind the end there are zeros. */
   read(into: Uint8Array, offset: number): Promise<void>
   write(bytes: Uint8Array, offset: number): Promise<void>
@@ -58,8 +61,13 @@ export class SystemFile implements BlockFile {
   }
 
   /** False: somebody else has it locked. It stays ours until it is closed. */
-  lock(): boolean {
-    return tryLock(this.#fd, 'exclusive') === undefined
+  lock(kind: 'shared' | 'exclusive' = 'exclusive'): boolean {
+    return tryLock(this.#fd, kind) === undefined
+  }
+
+  /** The process that has it locked, as far as that can be told. */
+  lockHolder(): number | undefined {
+    return findLockHolder(this.#fd)
   }
 
   async truncate(size: number): Promise<void> {
@@ -118,6 +126,8 @@ export class SystemFile implements BlockFile {
 
 const REMEDIES: Readonly<Record<string, string>> = {
   ENOSPC: 'Free space there; what was written so far is kept.',
+  EROFS: 'It is mounted read-only: remount it read-write, or choose another place for what is written.',
+  EACCES: 'This user may not: choose another place for what is written, or run pbsfs as its owner.',
   EDQUOT: 'Free space there, or have the quota raised; what was written so far is kept.',
 }
 

@@ -12,6 +12,15 @@ function joined(a: Range, b: Range): Range {
   return b[0] === b[1] ? a : [Math.min(a[0], b[0]), Math.max(a[1], b[1])]
 }
 
+/** A map that was looked at. */
+export interface ReadMap {
+  readonly map: BlockMap
+  /** Blocks that were not made safe from a loss of power. */
+  readonly unsafe: number
+  /** False: the host was started anew since, and those blocks do not count. */
+  readonly isSameBoot: boolean
+}
+
 /**
  * Which blocks of a disk are in its file, and not in the backup any more; kept in a file of its own that survives
  * a crash at any point. A bit, once set, stays set.
@@ -46,34 +55,32 @@ export class BlockMap {
   /** A map without blocks, in an empty file. */
   static async create(file: BlockFile, header: MapHeader, bootId: string): Promise<BlockMap> {
     const bits = new Uint8Array(bytesFor(header))
-    await file.write(encodeHeader(header, bootId), 0)
-    await file.zero(HEADER_SIZE, 2 * paddedSize(bits.length))
+    const mapBytes = HEADER_SIZE + 2 * paddedSize(bits.length)
+    await file.write(encodeHeader(header, bootId, mapBytes), 0)
+    await file.zero(HEADER_SIZE, mapBytes - HEADER_SIZE)
+    // From here on a map that was cut off is shorter.
+    if (mapBytes > HEADER_SIZE) await file.write(new Uint8Array(1), mapBytes - 1)
     await file.sync()
     return new BlockMap(file, header, bits, NOTHING)
   }
 
   /** FormatError when the file is no such map, or a damaged one. */
   static async open(file: BlockFile, name: string, bootId: string): Promise<BlockMap> {
-    const head = Buffer.alloc(HEADER_SIZE)
-    await file.read(head, 0)
-    const { header, bootId: written } = decodeHeader(head, name)
-    const length = bytesFor(header)
-    const safe = new Uint8Array(length)
-    await file.read(safe, HEADER_SIZE)
-    checkTail(safe, header, name)
-    if (written !== bootId) {
-      // The second half is nothing to go by until it is made anew; only then may the header say that it is.
-      await file.write(safe, HEADER_SIZE + paddedSize(length))
-      await file.sync()
-      await file.write(encodeBootId(bootId), BOOT_ID_AT)
-      await file.sync()
-      return new BlockMap(file, header, safe, NOTHING)
-    }
-    const bits = new Uint8Array(length)
-    await file.read(bits, HEADER_SIZE + paddedSize(length))
-    checkTail(bits, header, name)
-    for (let i = 0; i < length; i++) bits[i]! |= safe[i]!
-    return new BlockMap(file, header, bits, [0, length])
+    const { header, safe, recent, isSameBoot } = await loadBits(file, name, bootId)
+    if (isSameBoot) return new BlockMap(file, header, recent, [0, recent.length])
+    // The second half is nothing to go by until it is made anew; only then may the header say that it is.
+    await file.write(safe, HEADER_SIZE + paddedSize(safe.length))
+    await file.sync()
+    await file.write(encodeBootId(bootId), BOOT_ID_AT)
+    await file.sync()
+    return new BlockMap(file, header, safe, NOTHING)
+  }
+
+  /** The same blocks as by `open`, in a map that is only looked at: nothing is written to the file. */
+  static async read(file: BlockFile, name: string, bootId: string): Promise<ReadMap> {
+    const { header, safe, recent, isSameBoot } = await loadBits(file, name, bootId)
+    const unsafe = countBits(recent) - countBits(safe)
+    return { map: new BlockMap(file, header, isSameBoot ? recent : safe, NOTHING), unsafe, isSameBoot }
   }
 
   /** Blocks that are in the file. */
@@ -165,6 +172,33 @@ export class BlockMap {
   close(): Promise<void> {
     return this.#file.close()
   }
+}
+
+interface LoadedBits {
+  readonly header: MapHeader
+  readonly safe: Uint8Array
+  /** Those that are safe among them. */
+  readonly recent: Uint8Array
+  readonly isSameBoot: boolean
+}
+
+async function loadBits(file: BlockFile, name: string, bootId: string): Promise<LoadedBits> {
+  const head = Buffer.alloc(HEADER_SIZE)
+  await file.read(head, 0)
+  const { header, bootId: written, mapBytes } = decodeHeader(head, name)
+  if (file.size !== undefined && file.size < mapBytes) {
+    throw new FormatError(`${name}: the map of the disk is damaged: it is cut off`, { stream: name, expected: mapBytes, actual: file.size })
+  }
+  const length = bytesFor(header)
+  const safe = new Uint8Array(length)
+  await file.read(safe, HEADER_SIZE)
+  checkTail(safe, header, name)
+  const recent = new Uint8Array(length)
+  await file.read(recent, HEADER_SIZE + paddedSize(length))
+  // After a loss of power anything may be there.
+  if (written === bootId) checkTail(recent, header, name)
+  for (let i = 0; i < length; i++) recent[i]! |= safe[i]!
+  return { header, safe, recent, isSameBoot: written === bootId }
 }
 
 export function blocksOf({ size, blockSize }: Pick<MapHeader, 'size' | 'blockSize'>): number {

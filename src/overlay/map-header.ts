@@ -14,7 +14,7 @@ export const MAX_BLOCKS = 2 ** 28
  *     0      magic, 17 bytes
  *     20     u32 length of the text
  *     24     u32 CRC-32 of the text
- *     28     the text: JSON, UTF-8
+ *     28     the text: JSON, UTF-8; beside what MapHeader has `mapBytes`, the size of the whole map (absent: not known)
  *     3584   boot id of the host when the bits were last made safe: 36 ASCII bytes, in a sector of its own
  */
 const MAGIC = Buffer.from('pbsfs disk map 1\n')
@@ -33,10 +33,13 @@ export interface MapHeader {
   readonly identity: string
   /** The same image for a person: where it is, escaped. */
   readonly image: string
+  /** Absent: an overlay, which lives beside its image. `restore`: the file becomes the whole disk, and the map goes then. */
+  readonly purpose?: 'restore'
 }
 
-export function encodeHeader({ size, blockSize, identity, image }: MapHeader, bootId: string): Buffer {
-  const text = Buffer.from(JSON.stringify({ size, blockSize, identity, image }))
+/** `mapBytes`: of the whole file. */
+export function encodeHeader({ size, blockSize, identity, image, purpose }: MapHeader, bootId: string, mapBytes: number): Buffer {
+  const text = Buffer.from(JSON.stringify({ size, blockSize, identity, image, purpose, mapBytes }))
   if (TEXT_AT + text.length > BOOT_ID_AT) throw new FormatError('the name of the image is too long for the map of a disk', { actual: text.length })
   const out = Buffer.alloc(HEADER_SIZE)
   MAGIC.copy(out)
@@ -51,22 +54,28 @@ export function encodeBootId(bootId: string): Buffer {
   return Buffer.from(bootId.slice(0, BOOT_ID_SIZE).padEnd(BOOT_ID_SIZE), 'latin1')
 }
 
+/** Do these bytes begin as a map does, damaged or not? */
+export function isMapHeader(bytes: Buffer): boolean {
+  return bytes.subarray(0, MAGIC.length).equals(MAGIC)
+}
+
 /** FormatError when it is no header of ours; `name` is the file, for messages. */
-export function decodeHeader(bytes: Buffer, name: string): { readonly header: MapHeader; readonly bootId: string } {
-  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw new FormatError(`${name} is no map of a disk`, { stream: name })
+export function decodeHeader(bytes: Buffer, name: string): { readonly header: MapHeader; readonly bootId: string; readonly mapBytes: number } {
+  if (!isMapHeader(bytes)) throw new FormatError(`${name} is no map of a disk`, { stream: name })
   const length = bytes.readUInt32LE(LENGTH_AT)
   const text = bytes.subarray(TEXT_AT, TEXT_AT + Math.min(length, BOOT_ID_AT - TEXT_AT))
   if (text.length !== length || crc32(text) !== bytes.readUInt32LE(CRC_AT)) throw damaged(name, 'its checksum does not fit')
-  const { size, blockSize, identity, image } = readText(text, name)
-  if (!isCount(size) || !isCount(blockSize) || blockSize < 512 || typeof identity !== 'string' || typeof image !== 'string') {
+  const { size, blockSize, identity, image, purpose, mapBytes = 0 } = readText(text, name)
+  if (!isCount(size) || !isCount(blockSize) || blockSize < 512 || !isCount(mapBytes) || typeof identity !== 'string' || typeof image !== 'string') {
     throw damaged(name, 'a value is missing')
   }
+  if (purpose !== undefined && purpose !== 'restore') throw damaged(name, 'it has a purpose that is not known')
   if (Math.ceil(size / blockSize) > MAX_BLOCKS) throw damaged(name, 'it has too many blocks')
   const bootId = bytes.toString('latin1', BOOT_ID_AT, BOOT_ID_AT + BOOT_ID_SIZE)
-  return { header: { size, blockSize, identity, image }, bootId: bootId.trimEnd() }
+  return { header: { size, blockSize, identity, image, ...(purpose === undefined ? {} : { purpose }) }, bootId: bootId.trimEnd(), mapBytes }
 }
 
-function readText(text: Buffer, name: string): { readonly [key in keyof MapHeader]?: unknown } {
+function readText(text: Buffer, name: string): { readonly [key in keyof MapHeader | 'mapBytes']?: unknown } {
   let value: unknown
   try {
     value = JSON.parse(text.toString())

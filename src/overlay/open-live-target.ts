@@ -26,7 +26,8 @@ export interface LiveTarget {
  * Opens what an image is restored to while it is used, or goes on with it where an earlier run has left it. UsageError
  * when something else is there, BusyError when somebody uses it.
  */
-export async function openLiveTarget(target: LiveTarget, wanted: ImageOfDisk, backup: ReadAt): Promise<CowDisk> {
+export async function openLiveTarget(target: LiveTarget, image: Omit<ImageOfDisk, 'purpose'>, backup: ReadAt): Promise<CowDisk> {
+  const wanted: ImageOfDisk = { ...image, purpose: 'restore' }
   const mapFile = await SystemFile.open(target.mapPath, READ_WRITE | constants.O_CREAT)
   try {
     if (!mapFile.lock()) throw new BusyError(`${escapeName(target.path)}: another restore is writing there`, { path: escapeName(target.path) })

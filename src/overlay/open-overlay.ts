@@ -14,17 +14,17 @@ const READ_WRITE = constants.O_RDWR | constants.O_NOFOLLOW
 const CREATE = READ_WRITE | constants.O_CREAT
 
 /** The image a disk lies over. */
-export type ImageOfDisk = Pick<MapHeader, 'size' | 'identity' | 'image'>
+export type ImageOfDisk = Pick<MapHeader, 'size' | 'identity' | 'image' | 'purpose'>
 
 /**
  * Opens the overlay of an image, or makes it: `path`, a sparse file of the image's size, and its map `path.map`. UsageError when
  * it is the overlay of another image, BusyError when somebody else has it open.
  */
 export async function openOverlay(path: Buffer, wanted: ImageOfDisk, backup: ReadAt): Promise<CowDisk> {
-  const mapPath = Buffer.concat([path, Buffer.from(MAP_SUFFIX)])
+  const mapPath = mapPathOf(path)
   const mapFile = await SystemFile.open(mapPath, CREATE)
   try {
-    if (!mapFile.lock()) throw new BusyError(`${escapeName(path)}: somebody else uses this overlay`, { path: escapeName(path) })
+    if (!mapFile.lock()) throw overlayInUse(path, mapFile.lockHolder())
     const isNew = mapFile.size === 0
     const map = isNew ? undefined : await BlockMap.open(mapFile, escapeName(mapPath), bootId())
     if (map !== undefined) checkSameImage(map.header, wanted, path)
@@ -46,12 +46,36 @@ export async function openOverlay(path: Buffer, wanted: ImageOfDisk, backup: Rea
   }
 }
 
-/** UsageError when a map is that of another image. */
-export function checkSameImage(found: MapHeader, wanted: ImageOfDisk, path: Buffer): void {
+export function mapPathOf(path: Buffer): Buffer {
+  return Buffer.concat([path, Buffer.from(MAP_SUFFIX)])
+}
+
+/** `holder`: a process, when it is known. */
+export function overlayInUse(path: Buffer, holder: number | undefined): BusyError {
+  const shown = escapeName(path)
+  const who = holder === undefined ? 'somebody else' : `process ${holder}`
+  return new BusyError(`${shown}: ${who} uses this overlay`, { path: shown, holder, remedy: 'End the mount, or the server, that has it.' })
+}
+
+const OTHER_NAME = 'Choose another name for this one, or drop that one when what was written to it is not needed: pbsfs overlay drop.'
+
+/** UsageError when a map is that of another image, or of something else than is wanted. `remedy`: what helps with another image. */
+export function checkSameImage(found: MapHeader, wanted: ImageOfDisk, path: Buffer, remedy = OTHER_NAME): void {
+  if (found.purpose !== wanted.purpose) {
+    const [is, advice] =
+      found.purpose === 'restore'
+        ? ['a restore --live of this disk that is not complete', 'The same restore goes on with it.']
+        : ['an overlay', 'Choose another name.']
+    throw new UsageError(`${escapeName(path)} is ${is}`, { remedy: advice })
+  }
   if (found.identity === wanted.identity && found.size === wanted.size) return
-  throw new UsageError(`${escapeName(path)} belongs to another image: ${found.image}, not ${wanted.image}`, {
-    remedy: 'Choose another name for this one, or remove that file and its map when what was written to it is not needed.',
-  })
+  const shown = escapeName(path)
+  if (found.image === wanted.image) {
+    throw new UsageError(`${shown} belongs to another image: ${found.image} of another store, or one that was there before it was removed or replaced`, {
+      remedy: found.purpose === 'restore' ? 'Choose another target, or remove the file and its map.' : 'Without that backup what was written says little; pbsfs overlay drop removes it.',
+    })
+  }
+  throw new UsageError(`${shown} belongs to another image: ${found.image}, not ${wanted.image}`, { remedy })
 }
 
 /** Differs after each start of the host. */

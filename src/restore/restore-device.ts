@@ -18,7 +18,7 @@ export interface DeviceOptions {
  * Writes a whole file or image onto a block device, from its beginning; what lies behind stays as it is. BusyError when
  * the device is mounted or in use otherwise, UsageError when it is too small. On the disk when it resolves.
  */
-export async function restoreDevice(view: TreeView, found: Found, path: Buffer, { signal, onBytes }: DeviceOptions): Promise<void> {
+export async function restoreDevice(view: Pick<TreeView, 'content'>, found: Found, path: Buffer, { signal, onBytes }: DeviceOptions): Promise<void> {
   const shown = escapeName(path)
   const content = await view.content(found)
   let fd: number

@@ -1,12 +1,14 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { main } from '#src/cli/main.js'
 import { describeAllCommands } from '#src/cli/reference/all-commands.js'
 import { headingOf } from '#src/cli/reference/render-tables.js'
+import { openOverlay } from '#src/overlay/open-overlay.js'
 import { captureOutput } from '../support/captured-output.js'
 import { exampleStore, repoDir } from '../support/golden.js'
 import { encodeKeyFile } from '../support/key-writer.js'
+import { MemoryStream } from '../support/memory-stream.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 
 const page = readFileSync(join(repoDir, 'docs/cli.md'), 'utf8')
@@ -22,6 +24,7 @@ const LINES: Readonly<Record<string, readonly string[]>> = {
   list: ['list', exampleStore],
   log: ['log', `${archive('latest')}:etc/hosts`],
   ls: ['ls', archive('latest'), 'etc'],
+  overlay: ['overlay', 'status', 'FOLDER/overlays'],
   restore: ['restore', `${archive('latest')}:etc`, 'FOLDER/restored', '--verify'],
   stat: ['stat', archive('latest'), 'etc/hosts'],
   doctor: ['doctor', exampleStore, '--keyfile', 'KEY'],
@@ -45,6 +48,9 @@ test.each(Object.entries(LINES))('%s --json: every field is described', async (n
   const folder = temporaryFolder()
   const key = join(folder, 'key')
   writeFileSync(key, encodeKeyFile(), { mode: 0o600 })
+  mkdirSync(join(folder, 'overlays'))
+  const image = { size: 100, identity: 'abc', image: 'vm/100/2026-01-01T00:00:00Z/drive-scsi0.img' }
+  await (await openOverlay(Buffer.from(join(folder, 'overlays/drive')), image, new MemoryStream(Buffer.alloc(100)))).close()
   const output = captureOutput()
   const code = await main([...line.map((word) => (word === 'KEY' ? key : word.replace('FOLDER', folder))), '--json'], output)
   expect(output.texts.err).toBe('')

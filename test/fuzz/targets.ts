@@ -266,7 +266,7 @@ export const TARGETS: readonly Target[] = [
 
 /** A map of 41 blocks. */
 function diskMapSeed(): Buffer {
-  const header = encodeHeader({ size: 40 * 65_536 + 5, blockSize: 65_536, identity: 'ab', image: 'vm/100/x/drive' }, 'boot')
+  const header = encodeHeader({ size: 40 * 65_536 + 5, blockSize: 65_536, identity: 'ab', image: 'vm/100/x/drive' }, 'boot', 3 * 4096)
   return Buffer.concat([header, Buffer.alloc(4096, 0), Buffer.alloc(4096, 0)])
 }
 
@@ -279,7 +279,9 @@ function fixDiskMap(bytes: Buffer): void {
 async function runDiskMap(bytes: Buffer): Promise<void> {
   const file = new PowerFile(0, () => 0)
   file.bytes = Buffer.concat([bytes, Buffer.alloc(4096)])
+  const { map: looked } = await BlockMap.read(file, 'fuzz.map', 'boot')
   const map = await BlockMap.open(file, 'fuzz.map', 'boot')
+  if (looked.count !== map.count) throw new Error(`${looked.count} blocks when it is only looked at, ${map.count} when it is opened`)
   let found = 0
   for (let block = map.next(0, true); block < map.blocks; block = map.next(block + 1, true)) if (++found > 2 * 8 * bytes.length) throw new EndlessError('more blocks than bits')
   if (found !== map.count) throw new Error(`${found} blocks, ${map.count} counted`)

@@ -1,7 +1,7 @@
 import { existsSync, realpathSync, statfsSync } from 'node:fs'
 import { isDirectory, isRegular, type Found } from '../../browse/tree-view.js'
 import { escapeName, escapeText } from '../../bytes/names.js'
-import { currentFolder, dirnameBytes, joinBytes } from '../../daemon/mountpoint.js'
+import { dirnameBytes, joinBytes } from '../../daemon/mountpoint.js'
 import { AbortedError, isPbsfsError, UsageError } from '../../errors/errors.js'
 import { isDamage } from '../../errors/is-damage.js'
 import { countTree, type TreeCount } from '../../restore/count-tree.js'
@@ -13,6 +13,7 @@ import { recordFolder, RestoreRecords } from '../../restore/restore-record.js'
 import { restoreEntry, restoreTree } from '../../restore/restore-tree.js'
 import { verifyEntry, verifyTree, type VerifySummary } from '../../restore/verify-tree.js'
 import type { ResolvedSource } from '../../source/resolve-source.js'
+import { absolutePath } from '../absolute-path.js'
 import type { CommandContext } from '../context.js'
 import { EXIT, exitCodeOf, type ExitCode } from '../exit-codes.js'
 import { formatRestore, restoreDocument } from '../format-restore.js'
@@ -58,7 +59,7 @@ const ENTRY_BYTES = 16 * 1024
 export async function restore(given: RestoreArguments, context: CommandContext): Promise<number> {
   const args = given.more === undefined ? given : fromVendorForm(given, given.more, context)
   if (args.target === '') throw new UsageError('the target is missing; for a file on standard output there is pbsfs cat')
-  const target = absolute(argToBytes(args.target))
+  const target = absolutePath(argToBytes(args.target))
   refuseInsideStore(target)
   if (args.live && args.changed) throw new UsageError('either --live or --changed')
   if (!args.live && (args.socket ?? args.rate) !== undefined) throw new UsageError('--socket and --rate belong to --live')
@@ -274,7 +275,7 @@ function sourceKey(source: ResolvedSource): string {
 }
 
 /** Nothing is written into a datastore, neither that of the source nor another one. */
-function refuseInsideStore(target: Buffer): void {
+export function refuseInsideStore(target: Buffer): void {
   let folder = nearestFolder(target)
   for (;;) {
     if (existsSync(joinBytes(folder, Buffer.from(CHUNKS_FOLDER)))) {
@@ -297,13 +298,6 @@ function nearestFolder(target: Buffer): Buffer {
   return Buffer.from('/')
 }
 
-function lastName(path: Buffer): Buffer {
+export function lastName(path: Buffer): Buffer {
   return path.subarray(path.lastIndexOf(0x2f) + 1)
-}
-
-/** Without `.` and slashes that say nothing; `..` stays, for it may lead through a link. */
-function absolute(path: Buffer): Buffer {
-  const full = path[0] === 0x2f ? path : joinBytes(currentFolder(), path)
-  const names = full.toString('latin1').split('/').filter((name) => name !== '' && name !== '.')
-  return Buffer.from(`/${names.join('/')}`, 'latin1')
 }

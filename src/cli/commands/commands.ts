@@ -15,6 +15,7 @@ import { lsCommand } from './ls.js'
 import { mapCommand } from './map.js'
 import { mountCommand } from './mount.js'
 import { nbdCommand } from './nbd.js'
+import { overlayCommand } from './overlay.js'
 import { restoreCommand } from './restore.js'
 import { statCommand } from './stat.js'
 import { statusCommand } from './status.js'
@@ -40,6 +41,7 @@ export const COMMANDS: readonly ((choose: Choose) => CommandModule)[] = [
   unmapCommand,
   nbdCommand,
   bootCommand,
+  overlayCommand,
   accessCommand,
   keyCommand,
   doctorCommand,

@@ -96,7 +96,7 @@ async function completeOperand(name: string, line: Line, typed: string, env: Nod
     case 'action':
       return toCandidates(listActions(line))
     case 'operands':
-      return line.operands[0] === 'setup' && line.operands.length === 2 ? toCandidates(await listSources(line, typed, env)) : []
+      return completeFurther(line, typed, env)
     case 'shell':
       return [{ word: 'bash' }, { word: 'zsh' }]
     case 'file':
@@ -104,6 +104,13 @@ async function completeOperand(name: string, line: Line, typed: string, env: Nod
     default:
       return 'folders'
   }
+}
+
+/** What stands behind the action of `access` and of `overlay`. */
+async function completeFurther({ command, operands, ...rest }: Line, typed: string, env: NodeJS.ProcessEnv): Promise<Candidates> {
+  const sourceAt = { setup: 2, commit: 2 }[operands[0] ?? '']
+  if (operands.length === sourceAt) return toCandidates(await listSources({ command, operands, ...rest }, typed, env))
+  return command.name === 'overlay' ? 'files' : []
 }
 
 /** Second words of the forms of a command: `setup` of `pbsfs access setup ...`. */

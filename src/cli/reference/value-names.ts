@@ -9,6 +9,7 @@ const VALUE_NAMES: Readonly<Record<string, string>> = {
   driver: 'NAME',
   exclude: 'PATTERN',
   fallback: 'STORE',
+  format: 'FORMAT',
   group: 'GROUP',
   id: 'ID',
   iname: 'PATTERN',
