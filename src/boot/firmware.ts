@@ -12,7 +12,7 @@ const FOLDERS: Readonly<Record<MachineArch, readonly string[]>> = {
   aarch64: ['/usr/share/AAVMF', '/usr/share/pve-edk2-firmware'],
 }
 
-/** Those without Secure Boot start every system, signed or not. */
+/** Those that need no SMM. Whether only signed systems start is in the variables. */
 const FILES: Readonly<Record<number, string>> = {
   [SMALL_VARIABLES]: 'OVMF_CODE.fd',
   [LARGE_VARIABLES]: 'OVMF_CODE_4M.fd',

@@ -176,6 +176,23 @@ describeWith({ programs: { 'qemu-system-x86_64': 'qemu-system-x86' } }, 'a machi
     expect([existsSync(socket), readdirSync(scratch)]).toEqual([false, []])
   })
 
+  it('a configuration that cannot be read is guessed, and says why', async () => {
+    const damaged = addMachine('104', 'reset')
+    const file = join(store.path, 'vm/104/2026-01-02T00:00:00Z/qemu-server.conf.blob')
+    const bytes = readFileSync(file)
+    bytes[bytes.length - 1]! ^= 1
+    writeFileSync(file, bytes)
+    const { err } = await run(damaged, '--run', '--', '-device', 'no-such-device')
+    expect(err).toMatch(/^the configuration cannot be read: .*qemu-server\.conf.*; memory, firmware and controllers are guessed$/m)
+  })
+
+  it('overlays of another snapshot in the folder are named: this one begins without them', async () => {
+    const kept = join(folder, 'older')
+    mkdirSync(join(kept, 'vm/100/2026-01-01T00:00:00Z'), { recursive: true })
+    const { err } = await run(machine, '--run', '--overlay', kept, '--', '-device', 'no-such-device')
+    expect(err).toContain(`is kept in ${kept}; what was written to the snapshot 2026-01-01T00:00:00Z stays there, and this one begins without it\n`)
+  })
+
   it('QEMU that does not start is a failure', async () => {
     const { err, code } = await run(machine, '--run', '--', '-device', 'no-such-device')
     expect([code, err]).toEqual([1, expect.stringMatching(/no-such-device[^]*qemu-system-x86_64 ended with 1; what it said is above\n$/)])
@@ -205,6 +222,12 @@ it.each([
   const output = captureOutput()
   expect(await main(['boot', `${store.path}::${selector}`], output)).toBe(2)
   expect(output.texts.err).toContain(told)
+})
+
+it('an overlay in the store is refused', async () => {
+  const output = captureOutput()
+  expect(await main(['boot', machine, '--run', '--overlay', join(store.path, 'vm/x')], output)).toBe(2)
+  expect(output.texts.err).toContain(`lies in the datastore ${store.path}, which is never written to`)
 })
 
 it('what is not behind -- is not for QEMU; memory is a size', async () => {

@@ -1,7 +1,5 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { dirname } from 'node:path'
-import { makeFolder } from '../../app/image-overlays.js'
 import { lookAtHost } from '../../boot/look-at-host.js'
 import { guessMachine, MAX_CONFIG, parseMachineConfig, type MachineConfig } from '../../boot/machine-config.js'
 import { buildQemuCommand, type QemuCommand, type Screen } from '../../boot/qemu-command.js'
@@ -20,15 +18,16 @@ import type { Log } from '../../errors/log.js'
 import { DiskTable } from '../../nbd/disk-table.js'
 import { nbdUri, unixAddress } from '../../nbd/listen-address.js'
 import { NbdServer } from '../../nbd/server.js'
-import { MAP_SUFFIX } from '../../overlay/open-overlay.js'
 import type { CommandContext } from '../context.js'
-import { imagePath, openDiskOverlay, type OverlaidDisk } from '../disk-overlay.js'
+import type { OverlaidDisk } from '../disk-overlay.js'
 import { EndSignals } from '../end-signals.js'
 import { EXIT, type ExitCode } from '../exit-codes.js'
 import { withDisks, type Note, type OpenDisk } from '../open-disks.js'
 import { findStoreSource } from '../open-source.js'
+import { OverlayFolder } from '../overlay-folder.js'
 import { parseSize } from '../parse-size.js'
 import { argToBytes } from '../raw-args.js'
+import { refuseInsideStore } from '../refuse-inside-store.js'
 import type { StoreArguments } from '../store-options.js'
 
 export interface BootArguments extends StoreArguments {
@@ -119,12 +118,15 @@ class Boot {
     const screenSocket = ownScreenSocket()
     const host = await lookAtHost(machine.arch, screenSocket, this.#context.env)
     const kept = this.#args.overlay === undefined ? undefined : absolute(this.#args.overlay)
-    const scratch = kept === undefined ? makeScratchFolder(this.#context.env['TMPDIR'] ?? '/var/tmp') : undefined
+    const scratchParent = this.#context.env['TMPDIR'] ?? '/var/tmp'
+    refuseInsideStore(kept ?? Buffer.from(scratchParent))
+    const scratch = kept === undefined ? makeScratchFolder(scratchParent) : undefined
     const opened: OverlaidDisk[] = []
     try {
       const folder = kept ?? Buffer.from(scratch!.path)
-      this.#say(`${placeOf(wanted[0]!.snapshot)}: ${this.#tellOverlay(folder, wanted, kept !== undefined)}`)
-      for (const disk of wanted) opened.push(await this.#openDisk(disk, folder))
+      const overlays = new OverlayFolder(folder)
+      this.#say(`${placeOf(wanted[0]!.snapshot)}: ${tellOverlays(overlays, escapeName(folder), wanted, kept !== undefined)}`)
+      for (const disk of wanted) opened.push(await overlays.open(disk))
       const served = opened.map(({ disk, size }) => ({ name: configuredName(disk.name), uri: nbdUri(address, disk.name, undefined), size }))
       const command = buildQemuCommand(machine, served, host, wishes)
       for (const remark of command.remarks) this.#say(remark)
@@ -158,23 +160,6 @@ class Boot {
     }
     this.#say(`${why}; memory, firmware and controllers are guessed`)
     return guessMachine(disks.map(({ name }) => configuredName(name)))
-  }
-
-  async #openDisk(disk: OpenDisk, folder: Buffer): Promise<OverlaidDisk> {
-    const file = overlayPath(folder, disk)
-    makeFolder(Buffer.from(dirname(file.toString('latin1')), 'latin1'))
-    return openDiskOverlay(disk, file)
-  }
-
-  #tellOverlay(folder: Buffer, disks: readonly OpenDisk[], isKept: boolean): string {
-    const shown = escapeName(folder)
-    const files = disks.length === 1 ? 'its disk' : `its ${disks.length} disks`
-    if (!isKept) return `what is written to ${files} is lost at the end (--overlay FOLDER keeps it); meanwhile it is in ${shown}`
-    if (disks.some((disk) => existsSync(overlayMap(folder, disk)))) return `goes on with what was written to ${files} before, in ${shown}`
-    const { group, time } = disks[0]!.snapshot
-    const others = otherSnapshots(dirname(overlayPath(folder, disks[0]!).toString('latin1')), time)
-    const older = others.length === 0 ? '' : `; what was written to ${others.join(', ')} of ${group.type}/${group.id} stays there, and is not part of this`
-    return `what is written to ${files} is kept in ${shown}${older}`
   }
 
   #tellScreen(screen: Screen, { args }: QemuCommand): void {
@@ -219,22 +204,14 @@ class Boot {
   }
 }
 
-/** Names of folders beside that of a snapshot, that were made for others. */
-function otherSnapshots(folder: string, time: string): string[] {
-  try {
-    return readdirSync(dirname(Buffer.from(folder, 'latin1').toString())).filter((name) => name !== time).map((name) => escapeName(name)) // prettier-ignore
-  } catch {
-    return []
-  }
-}
-
-/** Where a mount with this folder has the overlay of the image, too. */
-function overlayPath(folder: Buffer, disk: OpenDisk): Buffer {
-  return joinBytes(folder, Buffer.from(imagePath(disk)))
-}
-
-function overlayMap(folder: Buffer, disk: OpenDisk): Buffer {
-  return Buffer.concat([overlayPath(folder, disk), Buffer.from(MAP_SUFFIX)])
+/** Where what is written goes, and what becomes of it. */
+function tellOverlays(overlays: OverlayFolder, folder: string, disks: readonly OpenDisk[], isKept: boolean): string {
+  const shown = disks.length === 1 ? 'its disk' : `its ${disks.length} disks`
+  if (!isKept) return `what is written to ${shown} is lost at the end (--overlay FOLDER keeps it); meanwhile it is in ${folder}`
+  if (overlays.has(disks)) return `goes on with what was written to ${shown} before, in ${folder}`
+  const others = overlays.otherTimes(disks[0]!)
+  const older = others.length === 0 ? '' : `; what was written to the snapshot ${others.join(', ')} stays there, and this one begins without it`
+  return `what is written to ${shown} is kept in ${folder}${older}`
 }
 
 /** `scsi0` of `drive-scsi0`; another image has no such name. */

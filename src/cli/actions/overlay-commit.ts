@@ -26,7 +26,8 @@ import { Progress } from '../progress.js'
 import { argToBytes } from '../raw-args.js'
 import { defaultRepository } from '../source-text.js'
 import { OVERLAY_VERSION, type OverlayArguments } from './overlay.js'
-import { lastName, refuseInsideStore } from './restore.js'
+import { refuseInsideStore } from '../refuse-inside-store.js'
+import { lastName } from './restore.js'
 
 type Format = 'raw' | 'qcow2'
 

@@ -1,4 +1,4 @@
-import { existsSync, realpathSync, statfsSync } from 'node:fs'
+import { statfsSync } from 'node:fs'
 import { isDirectory, isRegular, type Found } from '../../browse/tree-view.js'
 import { escapeName, escapeText } from '../../bytes/names.js'
 import { dirnameBytes, joinBytes } from '../../daemon/mountpoint.js'
@@ -22,6 +22,7 @@ import { findTarget, withSource, type OpenSource } from '../open-source.js'
 import { formatSize } from '../parse-size.js'
 import { Progress } from '../progress.js'
 import { argToBytes, bytesToArg } from '../raw-args.js'
+import { refuseInsideStore } from '../refuse-inside-store.js'
 import type { StoreArguments } from '../store-options.js'
 import { vendorPlaceText } from '../source-text.js'
 
@@ -48,9 +49,6 @@ export interface RestoreArguments extends StoreArguments {
   readonly since: string | undefined
   readonly json: boolean
 }
-
-/** What makes a folder a datastore. */
-const CHUNKS_FOLDER = '.chunks'
 
 /** What an entry costs beside its bytes, as bytes that take as long. */
 const ENTRY_BYTES = 16 * 1024
@@ -272,30 +270,6 @@ function sourceKey(source: ResolvedSource): string {
   if (source.kind === 'archive') return JSON.stringify([source.files.map((file) => text(file)), text(source.inside)])
   const { ns, type, id, time, archive, inside } = source.selector
   return JSON.stringify([text(source.path), ns, type, id, time, archive, text(inside)])
-}
-
-/** Nothing is written into a datastore, neither that of the source nor another one. */
-export function refuseInsideStore(target: Buffer): void {
-  let folder = nearestFolder(target)
-  for (;;) {
-    if (existsSync(joinBytes(folder, Buffer.from(CHUNKS_FOLDER)))) {
-      throw new UsageError(`${escapeName(target)} lies in the datastore ${escapeName(folder)}, which is never written to`, { remedy: 'Choose another target.' })
-    }
-    if (folder.length <= 1) return
-    folder = dirnameBytes(folder)
-  }
-}
-
-/** The folder, as a canonical path, that the target is in or will be made in. */
-function nearestFolder(target: Buffer): Buffer {
-  for (let at = target; at.length > 1; at = dirnameBytes(at)) {
-    try {
-      return realpathSync.native(at, { encoding: 'buffer' })
-    } catch {
-      // Not there: look further up.
-    }
-  }
-  return Buffer.from('/')
 }
 
 export function lastName(path: Buffer): Buffer {

@@ -100,6 +100,7 @@ async function completeOperand(name: string, line: Line, typed: string, env: Nod
     case 'shell':
       return [{ word: 'bash' }, { word: 'zsh' }]
     case 'file':
+    case 'qemu-arguments':
       return 'files'
     default:
       return 'folders'
