@@ -1,4 +1,4 @@
-import { isPbsfsError, type ErrorFields } from '../errors/errors.js'
+import { isPbsfsError, KeyError, type ErrorFields } from '../errors/errors.js'
 import { escapeText } from '../bytes/names.js'
 
 /** Different problems kept; the oldest goes when there are more. */
@@ -20,6 +20,7 @@ export class ProblemLog {
   readonly #problems = new Map<string, Problem>()
   readonly #tracked = new Set<Promise<void>>()
   #count = 0
+  #keys = 0
 
   /** Returns true when this is the first time. */
   add(error: unknown, context: ErrorFields = {}): boolean {
@@ -28,6 +29,7 @@ export class ProblemLog {
     const key = keyOf(error, context)
     const known = this.#problems.get(key)
     this.#count++
+    if (error instanceof KeyError) this.#keys++
     this.#problems.delete(key)
     this.#problems.set(key, {
       time: new Date().toISOString(),
@@ -54,6 +56,11 @@ export class ProblemLog {
 
   get count(): number {
     return this.#count
+  }
+
+  /** There are problems, and all are that a key is missing or wrong. */
+  get areKeysAlone(): boolean {
+    return this.#count > 0 && this.#keys === this.#count
   }
 
   /** Oldest first. */

@@ -1,9 +1,10 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { WaitingDaemon } from '../daemon/background.js'
-import { UsageError } from '../errors/errors.js'
+import { AbortedError, UsageError } from '../errors/errors.js'
 import { describeError } from './describe-error.js'
 import { hasVariables } from './environment.js'
 import { EXIT, exitCodeOf } from './exit-codes.js'
-import { processOutput, type Output } from './output.js'
+import { isReaderGone, keepWriteErrors, processOutput, type Output } from './output.js'
 import { readRawArgs } from './raw-args.js'
 
 /**
@@ -11,11 +12,22 @@ import { readRawArgs } from './raw-args.js'
  * `readRawArgs` makes them.
  */
 export async function main(args: readonly string[] = readRawArgs(), output: Output = processOutput): Promise<number> {
+  if (output === processOutput) keepWriteErrors()
   if (args[0] === 'completion' && args[1] === 'answer') return answerShell(args.slice(2), output)
+  const code = await runToEnd(args, output)
+  // Errors of the last write come after it.
+  await nextTurn()
+  if (output.failure === undefined || isReaderGone(output.failure)) return code
+  output.err(`pbsfs: standard output cannot be written: ${output.failure.message}\n`)
+  return code === EXIT.ok ? EXIT.failed : code
+}
+
+async function runToEnd(args: readonly string[], output: Output): Promise<number> {
   try {
     // The daemon loads its modules while this process loads the parser.
     return await run(args, output, await startEarly(args))
   } catch (error) {
+    if (output.failure !== undefined && error instanceof AbortedError) return EXIT.ok
     const debug = args.includes('-d') || args.includes('--debug') || /^(?:1|true|yes|on)$/i.test(process.env['PBSFS_DEBUG'] ?? '')
     output.err(`pbsfs: ${describeError(error, debug)}\n`)
     if (error instanceof UsageError && error.fields['remedy'] === undefined) output.err(await hint(args))

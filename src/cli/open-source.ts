@@ -28,7 +28,7 @@ export interface OpenSource {
   readonly problems: ProblemLog
   /** Says on stderr what is wrong, each thing once. */
   readonly note: (error: unknown, place?: Uint8Array) => void
-  /** ok, or damaged when something was noted. */
+  /** ok, or when something was noted damaged; key when keys alone are missing. */
   readonly exitCode: () => ExitCode
 }
 
@@ -88,7 +88,7 @@ export async function withSource<T>(
         const shown = place === undefined || place.length === 0 ? {} : { path: escapeName(place) }
         if (problems.add(error, shown)) tell(error instanceof Error ? error.message : String(error), shown)
       },
-      exitCode: () => (problems.count > 0 ? EXIT.damaged : EXIT.ok),
+      exitCode: () => (problems.areKeysAlone ? EXIT.key : problems.count > 0 ? EXIT.damaged : EXIT.ok),
     })
   } finally {
     clearInterval(alive)

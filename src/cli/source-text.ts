@@ -83,12 +83,13 @@ export interface StorePlace {
 
 /**
  * The SOURCE string, as bytes, of a command: as it was given, or with `repository` (else the
- * environment's, for what is no path) a place in that store.
+ * environment's, for what is no path) a place in that store; empty: all of that store.
  */
 export function storeSourceText(source: string, place: StorePlace, env: NodeJS.ProcessEnv): Buffer {
-  const isPlace = PLACE_IN_STORE.test(source) && !existsSync(argToBytes(source))
+  const isPlace = source === '' || (PLACE_IN_STORE.test(source) && !existsSync(argToBytes(source)))
   const store = place.repository ?? (isPlace ? defaultRepository(env) : undefined)
   if (store === undefined) {
+    if (source === '') throw new UsageError('the source is missing: name a datastore here, or with --repository or PBS_REPOSITORY')
     if (place.ns !== undefined) throw new UsageError('--ns belongs to --repository; in a selector it is STORE::ns/NAME/host/web')
     return argToBytes(source)
   }

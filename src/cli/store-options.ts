@@ -40,10 +40,10 @@ export interface StoreArguments extends KeyArguments {
   readonly damage: DamageChoice
 }
 
-/** What the parser understood. */
-export function readStoreArguments(argv: Readonly<Record<string, unknown>>): StoreArguments {
-  const source = lastOf(argv['source'])
-  if (source === undefined || source === '') throw new UsageError('the source is missing')
+/** What the parser understood. `isWhole`: without a SOURCE it is all of the store that is named elsewhere. */
+export function readStoreArguments(argv: Readonly<Record<string, unknown>>, isWhole = false): StoreArguments {
+  const source = lastOf(argv['source']) ?? (isWhole ? '' : undefined)
+  if (source === undefined || (source === '' && !isWhole)) throw new UsageError('the source is missing')
   return {
     source,
     repository: lastOf(argv['repository']),

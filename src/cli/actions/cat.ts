@@ -1,9 +1,10 @@
 import { write } from 'node:fs'
 import { isRegular } from '../../browse/tree-view.js'
-import { UsageError } from '../../errors/errors.js'
+import { TargetError, UsageError } from '../../errors/errors.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
 import { findTarget, withSource } from '../open-source.js'
+import { isReaderGone } from '../output.js'
 import type { StoreArguments } from '../store-options.js'
 
 export interface CatArguments extends StoreArguments {
@@ -25,8 +26,7 @@ export async function cat(args: CatArguments, context: CommandContext): Promise<
         for await (const piece of source.view.read(found)) await writeAll(piece)
       }
     } catch (error) {
-      // Whoever read us has enough.
-      if ((error as NodeJS.ErrnoException).code === 'EPIPE') return EXIT.ok
+      if (isReaderGone(error)) return EXIT.ok
       throw error
     }
     return source.exitCode()
@@ -39,7 +39,7 @@ async function writeAll(bytes: Uint8Array): Promise<void> {
       write(STDOUT, bytes, at, bytes.length - at, null, (error, written) => {
         if (error === null) resolve(written)
         else if (error.code === 'EAGAIN') setTimeout(() => resolve(0), RETRY_MS)
-        else reject(error)
+        else reject(isReaderGone(error) ? error : new TargetError(`standard output cannot be written: ${error.message}`, {}, { cause: error }))
       })
     })
   }

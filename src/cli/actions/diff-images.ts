@@ -4,7 +4,7 @@ import { RangeList } from '../../bytes/range-list.js'
 import type { ReadAt } from '../../bytes/read-at.js'
 import { UnsupportedError } from '../../errors/errors.js'
 import type { CommandContext } from '../context.js'
-import type { Output } from '../output.js'
+import { stream, type Output } from '../output.js'
 import { formatSize } from '../parse-size.js'
 import { Progress } from '../progress.js'
 
@@ -102,7 +102,7 @@ class RangeOutput {
   }
 
   #flush(): void {
-    this.#output.out(this.#text)
+    stream(this.#output, this.#text)
     this.#text = ''
   }
 }

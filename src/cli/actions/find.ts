@@ -8,6 +8,7 @@ import { isPbsfsError, UsageError } from '../../errors/errors.js'
 import type { CommandContext } from '../context.js'
 import { entryDocument } from '../format-entry.js'
 import { findTarget, withSource, type OpenSource } from '../open-source.js'
+import { stream } from '../output.js'
 import { argToBytes } from '../raw-args.js'
 import type { StoreArguments } from '../store-options.js'
 
@@ -90,7 +91,7 @@ async function findInAll(source: OpenSource, query: FindQuery, print: Print, con
         const key = archive.name.toString('latin1')
         const filter = filters.get(key) ?? startFilter(filters, key, newer, name)
         const place = Buffer.concat([path, snapshot.name, Buffer.from('/'), archive.name])
-        for await (const step of walk(source.view, archive, { onError: (error, below) => source.note(error, Buffer.concat([place, Buffer.from('/'), below])) })) {
+        for await (const step of walk(source.view, archive, { onError: (error, below) => source.note(error, below.length === 0 ? place : Buffer.concat([place, Buffer.from('/'), below])) })) {
           const shown = step.depth === 0 ? archive.name : Buffer.concat([archive.name, Buffer.from('/'), step.path])
           if (!matches(step, shown)) continue
           const version = filter.take(step)
@@ -158,9 +159,9 @@ function printer(args: FindArguments, { view }: OpenSource, { output }: CommandC
     // One document a line: a search may be long.
     return async (path, found, more) => {
       const target = isSymlink(found) ? await view.readlink(found) : undefined
-      output.out(JSON.stringify({ ...entryDocument(path, found.attr, target), ...more }) + '\n')
+      stream(output, JSON.stringify({ ...entryDocument(path, found.attr, target), ...more }) + '\n')
     }
   }
-  if (args.print0) return async (path) => output.out(Buffer.concat([path, Buffer.alloc(1)]))
-  return async (path, _found, { goneSince }) => output.out(`${escapeName(path)}${goneSince === undefined ? '' : `   (gone since ${goneSince})`}\n`)
+  if (args.print0) return async (path) => stream(output, Buffer.concat([path, Buffer.alloc(1)]))
+  return async (path, _found, { goneSince }) => stream(output, `${escapeName(path)}${goneSince === undefined ? '' : `   (gone since ${goneSince})`}\n`)
 }

@@ -12,6 +12,7 @@ import { findStoreSource } from '../open-source.js'
 import { formatSize } from '../parse-size.js'
 import type { StoreArguments } from '../store-options.js'
 import { formatTable } from '../table.js'
+import { widthOf } from '../text-width.js'
 
 export interface ListArguments extends StoreArguments {
   readonly json: boolean
@@ -31,7 +32,7 @@ export async function list(args: ListArguments, context: CommandContext): Promis
     const info = await store.describe()
     const found = await listSnapshots(store, source.selector)
     if (args.json) output.out(JSON.stringify(toDocument(found, info.path), null, 2) + '\n')
-    else output.out(found.groups.length === 0 ? 'no backups here\n' : paintHead(formatList(found, args.utc), output.colors))
+    else output.out(found.groups.length === 0 ? 'no backups here\n' : paintHead(formatList(found, args.utc, output.columns), output.colors))
     for (const remark of info.remarks) output.err(`pbsfs: ${remark}\n`)
     for (const { path, reason } of found.skipped) output.err(`pbsfs: ${path}: ${reason}\n`)
     for (const { snapshot, problem } of found.snapshots) if (problem !== undefined) output.err(`pbsfs: ${nameOf(snapshot.group, snapshot.time)}: ${problem}\n`)
@@ -45,14 +46,42 @@ function nameOf({ ns, type, id }: GroupRef, time?: string): string {
   return [...ns.flatMap((name) => ['ns', name]), type, id, ...(time === undefined ? [] : [time])].map(escapeName).join('/')
 }
 
-function formatList({ groups, snapshots }: StoreSummary, utc: boolean): string {
+/** Columns of a terminal that names of archives get at least. */
+const LEAST_ARCHIVES = 24
+
+const ARCHIVES = 3
+
+function formatList(summary: StoreSummary, utc: boolean, columns: number | undefined): string {
+  const rows = listRows(summary, utc)
+  const table = formatTable(rows).replaceAll(/ +$/gm, '')
+  if (columns === undefined) return table
+  const tooWide = Math.max(...table.split('\n').map(widthOf)) - columns
+  if (tooWide <= 0) return table
+  // Lines that a terminal breaks are no table any more: of many archives the first ones are named.
+  const room = Math.max(LEAST_ARCHIVES, Math.max(...rows.map((row) => widthOf(row[ARCHIVES]!))) - tooWide)
+  const cut = rows.map((row) => row.map((cell, i) => (i === ARCHIVES ? firstWords(cell, room) : cell)))
+  return formatTable(cut).replaceAll(/ +$/gm, '')
+}
+
+/** As many words as have room, and how many more there are. */
+function firstWords(text: string, columns: number): string {
+  if (widthOf(text) <= columns) return text
+  const words = text.split(' ')
+  for (let count = words.length - 1; count > 1; count--) {
+    const shown = `${words.slice(0, count).join(' ')} +${words.length - count}`
+    if (widthOf(shown) <= columns) return shown
+  }
+  return words.length === 1 ? text : `${words[0]!} +${words.length - 1}`
+}
+
+function listRows({ groups, snapshots }: StoreSummary, utc: boolean): string[][] {
   const rows = [['SNAPSHOT', utc ? 'TIME (UTC)' : 'TIME', 'SIZE', 'ARCHIVES', 'STATE', 'NOTES']]
   let at = 0
   for (const group of groups) {
     if (snapshots[at]?.snapshot.group !== group) rows.push([nameOf(group), '', '', '', 'no finished snapshot', ''])
     for (; snapshots[at]?.snapshot.group === group; at++) rows.push(snapshotRow(snapshots[at]!, utc))
   }
-  return formatTable(rows).replaceAll(/ +$/gm, '')
+  return rows
 }
 
 function snapshotRow(summary: SnapshotSummary, utc: boolean): string[] {

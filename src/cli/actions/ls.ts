@@ -4,6 +4,7 @@ import { escapeName } from '../../bytes/names.js'
 import type { CommandContext } from '../context.js'
 import { entryDocument, entryRow, type EntryDocument } from '../format-entry.js'
 import { findTarget, withSource, type OpenSource } from '../open-source.js'
+import { stream } from '../output.js'
 import type { StoreArguments } from '../store-options.js'
 import { formatTable } from '../table.js'
 
@@ -59,7 +60,7 @@ async function printTree(args: LsArguments, source: OpenSource, target: Found, {
   for (let first = true; open.length > 0; first = false) {
     const { dir, path } = open.pop()!
     const entries = await entriesOf(source, dir, path)
-    output.out(`${first ? '' : '\n'}${escapeName(path)}:\n${await formatEntries(source.view, entries, args)}`)
+    stream(output, `${first ? '' : '\n'}${escapeName(path)}:\n${await formatEntries(source.view, entries, args)}`)
     for (const found of entries.filter(isDirectory).reverse()) open.push({ dir: found, path: Buffer.concat([path, Buffer.from('/'), found.name]) })
   }
 }

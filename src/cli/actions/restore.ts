@@ -19,6 +19,7 @@ import { EXIT, exitCodeOf, type ExitCode } from '../exit-codes.js'
 import { formatRestore, restoreDocument } from '../format-restore.js'
 import { Interruption } from '../interruption.js'
 import { findTarget, withSource, type OpenSource } from '../open-source.js'
+import { stream } from '../output.js'
 import { formatSize } from '../parse-size.js'
 import { Progress } from '../progress.js'
 import { argToBytes, bytesToArg } from '../raw-args.js'
@@ -188,7 +189,7 @@ class RestoreRun {
       selection: this.#selection,
       signal: this.#interruption.signal,
       onProblem: (error, path) => this.#problem(error, path),
-      ...(dryRun && !json ? { onEntry: (path, what) => this.#context.output.out(`${what.padEnd(8)} ${escapeName(path)}\n`) } : {}),
+      ...(dryRun && !json ? { onEntry: (path, what) => stream(this.#context.output, `${what.padEnd(8)} ${escapeName(path)}\n`) } : {}),
       onProgress: (progress) => this.#show(progress),
     } // prettier-ignore
   }
