@@ -8,12 +8,15 @@ import type { BootHost } from './qemu-command.js'
 
 const MIB = 1024 * 1024
 
+/** What takes longer only costs the window. */
+const HELP_MS = 10_000
+
 /** Kinds of windows, the better one first. */
 const WINDOWS = ['gtk', 'sdl']
 
 /** What this host can do for a machine; `screenSocket` is where its screen is shown when there can be no window. */
 export async function lookAtHost(arch: MachineArch, screenSocket: string, env: NodeJS.ProcessEnv): Promise<BootHost> {
-  const displays = await listDisplays(`qemu-system-${arch}`, arch)
+  const displays = await listDisplays(`qemu-system-${arch}`, arch, env)
   const hasDesktop = [env['DISPLAY'], env['WAYLAND_DISPLAY']].some((value) => value !== undefined && value !== '')
   const window = hasDesktop ? WINDOWS.find((kind) => displays.includes(kind)) : undefined
   return {
@@ -25,9 +28,9 @@ export async function lookAtHost(arch: MachineArch, screenSocket: string, env: N
 }
 
 /** Kinds of displays that this QEMU has. UsageError when it is not installed. */
-function listDisplays(program: string, arch: MachineArch): Promise<string[]> {
+function listDisplays(program: string, arch: MachineArch, env: NodeJS.ProcessEnv): Promise<string[]> {
   return new Promise((resolve, reject) => {
-    execFile(program, ['-display', 'help'], (error, stdout) => {
+    execFile(program, ['-display', 'help'], { env, timeout: HELP_MS }, (error, stdout) => {
       const { code } = (error ?? {}) as NodeJS.ErrnoException
       if (code === 'ENOENT' || code === 'EACCES') {
         reject(new UsageError(`${program} is not installed`, { remedy: `Install it: apt-get install ${QEMU_PACKAGE[arch]}` }, { cause: error }))

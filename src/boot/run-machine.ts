@@ -18,9 +18,9 @@ export interface RunningMachine {
 }
 
 /** Starts a program with the terminal of this one. Rejects when it cannot be started. */
-export function startMachine(program: string, args: readonly string[], endingMs = ENDING_MS): Promise<RunningMachine> {
+export function startMachine(program: string, args: readonly string[], env: NodeJS.ProcessEnv, endingMs = ENDING_MS): Promise<RunningMachine> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: 'inherit' })
+    const child = spawn(program, args, { stdio: 'inherit', env })
     let isStopping = false
     let force: NodeJS.Timeout | undefined
     const stop = (): void => {

@@ -1,8 +1,11 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
 import { LARGE_VARIABLES, SMALL_VARIABLES } from '#src/boot/firmware.js'
 import { guessMachine, parseMachineConfig } from '#src/boot/machine-config.js'
 import { buildQemuCommand, type BootHost, type BootWishes, type ServedDisk } from '#src/boot/qemu-command.js'
+import { describeWith } from '../support/needs.js'
 
 const host: BootHost = { hasKvm: true, freeMemory: 16384, screen: { socket: '/run/v,nc' }, findFirmware: (_arch, bytes) => `/fw/${bytes}` }
 const uriOf = (name: string) => `nbd+unix:///drive-${name}?socket=/run/s`
@@ -118,6 +121,35 @@ test('further arguments stand last; their options take the place of ours, but fo
   expect(args.slice(-8)).toEqual(['-accel', 'tcg', '--display', 'curses', '-m', '1G', '-device', 'x'])
   expect(values).toMatchObject({ '-accel': ['tcg'], '-m': ['1G'] })
   expect([values['-display'], values['-vnc'], values['-device']!.length]).toEqual([undefined, undefined, 5])
+})
+
+const BUSES: readonly (readonly [config: string, disks: readonly string[]])[] = [
+  ['scsihw: lsi', ['scsi0', 'scsi8']],
+  ['scsihw: lsi53c810', ['scsi0', 'scsi6']],
+  ['scsihw: megasas', ['scsi0', 'scsi20']],
+  ['scsihw: pvscsi', ['scsi0', 'scsi20']],
+  ['scsihw: virtio-scsi-pci', ['scsi0', 'scsi30']],
+  ['scsihw: virtio-scsi-single', Array.from({ length: 12 }, (_, i) => `scsi${i}`)],
+  ['machine: q35', ['ide0', 'ide3', 'sata0', 'sata5', 'virtio0', 'virtio15', 'own.img']],
+  ['machine: pc', ['ide0', 'ide3', 'sata0', 'sata5', 'virtio0', 'virtio15', 'own.img']],
+]
+
+describeWith({ programs: { 'qemu-system-x86_64': 'qemu-system-x86' } }, 'QEMU', () => {
+  it.each(BUSES)('takes the line: %s', async (config, names) => {
+    const lines = names.map((name) => `${name}: a:b,serial=a%2Cb,ssd=1,discard=on\n`).join('')
+    const text = `${config}\n${lines}cores: 2\nsockets: 2\nname: web\nostype: win10\nnet0: e1000=52:54:00:00:00:01\nsmbios1: uuid=12345678-1234-1234-1234-123456789abc\nmemory: 64\n`
+    const disks = names.map((name) => ({ name, uri: 'null-co://', size: 1 << 30 }))
+    // Stopped before it begins, it only waits to be told to end.
+    const extra = ['-accel', 'tcg', '-display', 'none', '-serial', 'none', '-monitor', 'stdio', '-S']
+    const { program, args } = buildQemuCommand(parseMachineConfig(Buffer.from(text), 'c'), disks, host, { network: true, extra })
+    const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'pipe'] })
+    let err = ''
+    child.stderr.on('data', (bytes: Buffer) => (err += bytes.toString()))
+    child.stdin.on('error', () => undefined)
+    child.stdin.end('quit\n')
+    await once(child, 'close')
+    expect([child.exitCode, err]).toEqual([0, ''])
+  })
 })
 
 describe('a configuration is only values', () => {

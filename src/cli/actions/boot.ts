@@ -12,7 +12,8 @@ import { quoteBytes } from '../../bytes/shell-quote.js'
 import { createLog, stderrTarget } from '../../daemon/log.js'
 import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
 import { ownNbdSocket, ownScreenSocket } from '../../daemon/nbd-socket.js'
-import { UsageError } from '../../errors/errors.js'
+import { withoutSecrets } from '../../daemon/secret-environment.js'
+import { SourceError, UsageError } from '../../errors/errors.js'
 import { isDamage } from '../../errors/is-damage.js'
 import type { Log } from '../../errors/log.js'
 import { DiskTable } from '../../nbd/disk-table.js'
@@ -44,6 +45,9 @@ const CONFIG = 'qemu-server.conf'
 
 /** In front of the name that a disk has in the configuration. */
 const DRIVE = 'drive-'
+
+/** Not in memory, as /tmp may be: what is lost at the end is here until then. */
+const SCRATCH_PARENT = '/var/tmp'
 
 const MIB = 1024 * 1024
 const MIN_MEMORY = 16 * MIB
@@ -101,6 +105,8 @@ class Boot {
   readonly #log: Log
   readonly #note: Note
   readonly #signals: EndSignals
+  /** For QEMU. */
+  readonly #env: NodeJS.ProcessEnv
 
   constructor(args: BootArguments, context: CommandContext, log: Log, note: Note, signals: EndSignals) {
     this.#args = args
@@ -108,24 +114,27 @@ class Boot {
     this.#log = log
     this.#note = note
     this.#signals = signals
+    this.#env = withoutSecrets(context.env)
   }
 
   /** Resolves when all is over, and nothing is left but an overlay that is to be kept. */
   async start(disks: readonly OpenDisk[], tree: TreeView, wishes: Wishes): Promise<ExitCode> {
     const wanted = disks.filter(({ name }) => !name.startsWith(`${DRIVE}tpmstate`))
+    const [first] = wanted
+    if (first === undefined) throw new SourceError('there is no disk in the snapshot to start from', { operation: 'open', code: 'ENOENT' })
     const machine = await this.#readMachine(tree, wanted)
     const address = unixAddress(this.#args.socket === undefined ? ownNbdSocket() : absolute(this.#args.socket).toString())
     const screenSocket = ownScreenSocket()
-    const host = await lookAtHost(machine.arch, screenSocket, this.#context.env)
+    const host = await lookAtHost(machine.arch, screenSocket, this.#env)
     const kept = this.#args.overlay === undefined ? undefined : absolute(this.#args.overlay)
-    const scratchParent = this.#context.env['TMPDIR'] ?? '/var/tmp'
+    const scratchParent = this.#env['TMPDIR'] || SCRATCH_PARENT
     refuseInsideStore(kept ?? Buffer.from(scratchParent))
     const scratch = kept === undefined ? makeScratchFolder(scratchParent) : undefined
     const opened: OverlaidDisk[] = []
     try {
       const folder = kept ?? Buffer.from(scratch!.path)
       const overlays = new OverlayFolder(folder)
-      this.#say(`${placeOf(wanted[0]!.snapshot)}: ${tellOverlays(overlays, escapeName(folder), wanted, kept !== undefined)}`)
+      this.#say(`${placeOf(first.snapshot)}: ${tellOverlays(overlays, escapeName(folder), wanted, kept !== undefined)}`)
       for (const disk of wanted) opened.push(await overlays.open(disk))
       const served = opened.map(({ disk, size }) => ({ name: configuredName(disk.name), uri: nbdUri(address, disk.name, undefined), size }))
       const command = buildQemuCommand(machine, served, host, wishes)
@@ -139,9 +148,12 @@ class Boot {
         await server.close()
       }
     } finally {
-      for (const { close } of opened) await close()
-      scratch?.remove()
       rmSync(screenSocket, { force: true })
+      const closed = await Promise.allSettled(opened.map(({ close }) => close()))
+      scratch?.remove()
+      const failed = closed.find((one) => one.status === 'rejected')
+      // What could not be made safe matters only where it is kept.
+      if (failed !== undefined && kept !== undefined) throw failed.reason
     }
   }
 
@@ -164,13 +176,13 @@ class Boot {
 
   #tellScreen(screen: Screen, { args }: QemuCommand): void {
     if ('socket' in screen && args.includes('-vnc')) {
-      this.#say(`its screen: VNC on ${screen.socket}; from elsewhere: ssh -L 5900:${screen.socket} ${hostname()}, and a VNC viewer on localhost:5900`)
+      this.#say(`its screen: VNC on ${screen.socket}; from elsewhere: ssh -L 5900:${screen.socket} ${process.geteuid?.() === 0 ? 'root@' : ''}${hostname()}, and a VNC viewer on localhost:5900`)
     }
     if (args.includes('mon:stdio')) this.#say('its serial port and the monitor are in the terminal; Ctrl-a x ends it, Ctrl-a h tells more')
   }
 
   async #run({ program, args }: QemuCommand): Promise<ExitCode> {
-    const machine = await startMachine(program, args)
+    const machine = await startMachine(program, args, this.#env)
     let isStopped = false
     this.#signals.listen(() => {
       isStopped = true
