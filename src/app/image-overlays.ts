@@ -1,14 +1,13 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs'
 import { escapeName } from '../bytes/names.js'
 import type { ReadAt } from '../bytes/read-at.js'
 import { TargetError } from '../errors/errors.js'
 import type { CowDisk } from '../overlay/cow-disk.js'
 import { CowStream } from '../overlay/cow-stream.js'
 import { MAP_SUFFIX, openOverlay } from '../overlay/open-overlay.js'
+import { parentOf, refuseInsideStore } from '../posix/outside-stores.js'
 import type { MaybePromise } from '../tree/tree.js'
 import type { ImageOverlay, ImageOverlays, WritableDisk } from '../tree/writable-disk.js'
-
-const SLASH = 0x2f
 
 interface OpenDisk {
   readonly disk: CowDisk
@@ -26,8 +25,11 @@ export class FolderOverlays implements ImageOverlays {
   /** Images that had no overlay when they were first looked at. */
   readonly #untouched = new Set<string>()
 
+  /** UsageError for a folder in a datastore; TargetError when nothing can be written to it, or where it would be made. */
   constructor(folder: Buffer) {
     this.#folder = folder
+    refuseInsideStore(folder)
+    checkWritable(folder)
   }
 
   over({ path, identity }: { readonly path: string; readonly identity: string }, backup: ReadAt): ImageOverlay {
@@ -74,7 +76,7 @@ export class FolderOverlays implements ImageOverlays {
   }
 
   async #openDisk(key: string, file: Buffer, path: string, identity: string, backup: ReadAt): Promise<OpenDisk> {
-    makeFolder(file.subarray(0, file.lastIndexOf(SLASH)))
+    makeFolder(parentOf(file))
     await backup.prepare?.()
     const disk = await openOverlay(file, { size: backup.size, identity, image: path }, backup)
     const opened: OpenDisk = { disk, stream: new CowStream(backup.name, disk, backup) }
@@ -83,13 +85,38 @@ export class FolderOverlays implements ImageOverlays {
   }
 }
 
-/** A folder for this user alone, with those above it. TargetError when it cannot be made. */
+/** A folder for this user alone, with those above it. TargetError when it cannot be made, UsageError in a datastore. */
 export function makeFolder(folder: Buffer): void {
+  if (existsSync(folder)) return
+  refuseInsideStore(folder)
+  // Step by step: a call that makes several does not tell which of them the system refuses, nor why.
+  if (folder.length > 1) makeFolder(parentOf(folder))
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    mkdirSync(folder, { mode: 0o700 })
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'EIO'
-    const path = escapeName(folder)
-    throw new TargetError(`${path}: cannot make the folder (${code})`, { path, operation: 'make the folder', code }, { cause: error })
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return
+    throw folderError('make the folder', folder, error)
   }
+}
+
+/** What cannot be written to is told before a machine works on it, not when it does. */
+function checkWritable(folder: Buffer): void {
+  const nearest = existsSync(folder) || folder.length <= 1 ? folder : undefined
+  if (nearest === undefined) return checkWritable(parentOf(folder))
+  try {
+    if (!statSync(nearest).isDirectory()) throw Object.assign(new Error('not a folder'), { code: 'ENOTDIR' })
+    accessSync(nearest, constants.W_OK | constants.X_OK)
+  } catch (error) {
+    throw folderError('write to the folder', nearest, error)
+  }
+}
+
+const WHY: Readonly<Record<string, string>> = { EROFS: 'it is mounted read-only', EACCES: 'this user may not', EPERM: 'this user may not', ENOTDIR: 'it is no folder' }
+
+function folderError(operation: string, folder: Buffer, error: unknown): TargetError {
+  const code = (error as NodeJS.ErrnoException).code ?? 'EIO'
+  const path = escapeName(folder)
+  const why = WHY[code]
+  const remedy = 'Choose another folder for --overlay.'
+  return new TargetError(`${path}: cannot ${operation}: ${why === undefined ? code : `${why} (${code})`}`, { path, operation, code, remedy }, { cause: error })
 }

@@ -2,6 +2,7 @@ import { constants, readFileSync } from 'node:fs'
 import type { ReadAt } from '../bytes/read-at.js'
 import { escapeName } from '../bytes/names.js'
 import { BusyError, TargetError, UsageError } from '../errors/errors.js'
+import { refuseInsideStore } from '../posix/outside-stores.js'
 import { SystemFile } from './block-file.js'
 import { BlockMap } from './block-map.js'
 import { CowDisk } from './cow-disk.js'
@@ -21,11 +22,13 @@ export type ImageOfDisk = Pick<MapHeader, 'size' | 'identity' | 'image' | 'purpo
  * it is the overlay of another image, BusyError when somebody else has it open.
  */
 export async function openOverlay(path: Buffer, wanted: ImageOfDisk, backup: ReadAt): Promise<CowDisk> {
+  refuseInsideStore(path)
   const mapPath = mapPathOf(path)
   const mapFile = await SystemFile.open(mapPath, CREATE)
+  let isNew = false
   try {
     if (!mapFile.lock()) throw overlayInUse(path, mapFile.lockHolder())
-    const isNew = mapFile.size === 0
+    isNew = mapFile.size === 0
     const map = isNew ? undefined : await BlockMap.open(mapFile, escapeName(mapPath), bootId())
     if (map !== undefined) checkSameImage(map.header, wanted, path)
     const data = await SystemFile.open(path, isNew ? CREATE : READ_WRITE)
@@ -41,6 +44,8 @@ export async function openOverlay(path: Buffer, wanted: ImageOfDisk, backup: Rea
       throw error
     }
   } catch (error) {
+    // A map that was begun says nothing yet, and would keep others from making one.
+    if (isNew) SystemFile.remove(mapPath)
     await mapFile.close()
     throw error
   }

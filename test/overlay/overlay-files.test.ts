@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { FolderOverlays, makeFolder } from '#src/app/image-overlays.js'
 import { BusyError, FormatError, UsageError } from '#src/errors/errors.js'
 import { dropOverlay } from '#src/overlay/drop-overlay.js'
 import { BOOT_ID_AT } from '#src/overlay/map-header.js'
@@ -176,4 +177,18 @@ test('a folder is walked; the name of a map stands for its overlay', async () =>
   expect(await isPartOfOverlay(path)).toBe(true)
   expect(await isPartOfOverlay(Buffer.from(map(path)))).toBe(true)
   expect(await isPartOfOverlay(Buffer.from(join(inside, 'notes')))).toBe(false)
+})
+
+test('nothing is made in a datastore, nor where a link leads into one, nor in what is no folder', async () => {
+  const store = join(folder, 'store')
+  mkdirSync(join(store, '.chunks'), { recursive: true })
+  symlinkSync(store, join(folder, 'to-store'))
+  writeFileSync(join(folder, 'file'), '')
+  for (const place of [store, join(store, 'vm/new'), join(folder, 'to-store/new')]) {
+    await expect(openOverlay(Buffer.from(join(place, 'disk')), image, backup())).rejects.toThrow(/lies in the datastore/)
+    expect(() => new FolderOverlays(Buffer.from(place))).toThrow(/lies in the datastore/)
+    expect(() => makeFolder(Buffer.from(join(place, 'folder')))).toThrow(/lies in the datastore/)
+  }
+  expect(readdirSync(store)).toEqual(['.chunks'])
+  expect(() => new FolderOverlays(Buffer.from(join(folder, 'file/below')))).toThrow(/is no folder \(ENOTDIR\)/)
 })

@@ -28,7 +28,7 @@ import { findStoreSource } from '../open-source.js'
 import { OverlayFolder } from '../overlay-folder.js'
 import { parseSize } from '../parse-size.js'
 import { argToBytes } from '../raw-args.js'
-import { refuseInsideStore } from '../refuse-inside-store.js'
+import { refuseInsideStore } from '../../posix/outside-stores.js'
 import type { StoreArguments } from '../store-options.js'
 
 export interface BootArguments extends StoreArguments {

@@ -1,24 +1,28 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { escapeName } from '../bytes/names.js'
-import { dirnameBytes, joinBytes } from '../daemon/mountpoint.js'
 import { UsageError } from '../errors/errors.js'
-import { CHUNK_FOLDER } from '../source/names.js'
 
-/** UsageError for a place in a datastore: nothing is written there, neither into that of the source nor another one. */
+/** What makes a folder a datastore. */
+const CHUNKS_FOLDER = '/.chunks'
+
+const SLASH = 0x2f
+
+/**
+ * Nothing is ever written into a datastore. UsageError when `target`, a path from the root on that may not be there yet,
+ * lies in one, whatever links lead there.
+ */
 export function refuseInsideStore(target: Buffer): void {
-  let folder = nearestFolder(target)
-  for (;;) {
-    if (existsSync(joinBytes(folder, Buffer.from(CHUNK_FOLDER)))) {
+  for (let folder = nearestFolder(target); ; folder = parentOf(folder)) {
+    if (existsSync(Buffer.concat([folder, Buffer.from(CHUNKS_FOLDER)]))) {
       throw new UsageError(`${escapeName(target)} lies in the datastore ${escapeName(folder)}, which is never written to`, { remedy: 'Choose another target.' })
     }
     if (folder.length <= 1) return
-    folder = dirnameBytes(folder)
   }
 }
 
 /** The folder, as a canonical path, that the target is in or will be made in. */
 function nearestFolder(target: Buffer): Buffer {
-  for (let at = target; at.length > 1; at = dirnameBytes(at)) {
+  for (let at = target; at.length > 1; at = parentOf(at)) {
     try {
       return realpathSync.native(at, { encoding: 'buffer' })
     } catch {
@@ -26,4 +30,9 @@ function nearestFolder(target: Buffer): Buffer {
     }
   }
   return Buffer.from('/')
+}
+
+/** `/` for what is right below it. */
+export function parentOf(path: Buffer): Buffer {
+  return path.subarray(0, Math.max(1, path.lastIndexOf(SLASH)))
 }
