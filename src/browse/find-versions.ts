@@ -21,9 +21,10 @@ interface Seen {
 export class VersionFilter {
   readonly #seen = new Map<string, Seen>()
   #snapshot = -1
-  /** Name of the snapshot looked at before the present one. */
+  /** Name of the snapshot looked at before the present one, of those that could be read whole. */
   #newer: string | undefined
   #current: string | undefined
+  #isPartial = false
 
   /** `newer`: the snapshot before the first one, if the archive is not in the newest. */
   constructor(newer?: string) {
@@ -33,8 +34,15 @@ export class VersionFilter {
   /** What follows is of the next older snapshot. */
   begin(name: string): void {
     this.#snapshot++
-    this.#newer = this.#current
+    if (!this.#isPartial) this.#newer = this.#current
     this.#current = name
+    this.#isPartial = false
+  }
+
+  /** Not all of the present snapshot could be read: what was not met in it may be there all the same. */
+  markPartial(): void {
+    this.#isPartial = true
+    for (const seen of this.#seen.values()) if (seen.snapshot === this.#snapshot - 1) seen.snapshot = this.#snapshot
   }
 
   /** The version if it is a new one. */

@@ -53,6 +53,9 @@ export interface ReadAt {
    */
   identify?(offset: number, length: number): string | undefined
 
+  /** Bytes that were read through this object so far and are lost: zeros stand in their place. Absent: none, ever. */
+  readonly lostBytes?: number
+
   /** How the stream is cut into chunks; undefined: it is not, or that is not known yet (`prepare`). */
   readonly chunks?: StreamChunks | undefined
 

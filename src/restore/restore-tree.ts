@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { isAboveArchives, isRegular, isSymlink, type Found, type TreeView } from '../browse/tree-view.js'
 import { escapeName, keyOf } from '../bytes/names.js'
-import { AbortedError } from '../errors/errors.js'
+import { AbortedError, IntegrityError } from '../errors/errors.js'
 import { CREATE_FILE, emptyStat, ENOENT, files, OPEN_HANDLE, type FileStat } from '../posix/files.js'
 import type { Content } from '../tree/tree.js'
 import { Metadata, type Attributes } from './metadata.js'
@@ -299,6 +299,15 @@ class TreeRestore {
     })
     this.#countFile(size)
     this.#progress.bytes += size
+    this.#tellLost(content, path)
+  }
+
+  /** A file with zeros where the backup is damaged is restored as wanted, and named. */
+  #tellLost({ stream }: Content, path: Buffer): void {
+    const lost = stream.lostBytes ?? 0
+    if (lost === 0) return
+    const shown = escapeName(path)
+    this.#options.onProblem(new IntegrityError(`${shown}: ${lost} bytes are lost, zeros are in their place`, { path: shown }), path)
   }
 
   #peek({ stream, start, size }: Content): Uint8Array | undefined {
@@ -328,6 +337,7 @@ class TreeRestore {
     }
     this.#complete(fd, dir, found.name, shown, () => this.#metadata.applyTo(fd, found.attr, attributes))
     this.#countFile(content.size)
+    this.#tellLost(content, path)
   }
 
   #create(dir: number, shown: string): number {

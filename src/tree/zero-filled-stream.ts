@@ -15,6 +15,7 @@ export class ZeroFilledStream implements ReadAt {
   readonly deliver?: (offset: number, length: number, reply: DirectReply) => void
   readonly #stream: ReadAt
   readonly #report: LossReport
+  #lostBytes = 0
 
   constructor(stream: ReadAt, report: LossReport) {
     this.name = stream.name
@@ -25,6 +26,10 @@ export class ZeroFilledStream implements ReadAt {
 
   get size(): number {
     return this.#stream.size
+  }
+
+  get lostBytes(): number {
+    return this.#lostBytes
   }
 
   peek(offset: number, length: number): Uint8Array | undefined {
@@ -85,7 +90,10 @@ export class ZeroFilledStream implements ReadAt {
 
   async #salvage(offset: number, length: number): Promise<Uint8Array> {
     const { bytes, lost } = await (this.#stream.salvage?.(offset, length) ?? salvageBlocks(this.#stream, offset, length))
-    for (const range of lost) this.#report(range)
+    for (const range of lost) {
+      this.#lostBytes += range.length
+      this.#report(range)
+    }
     return bytes
   }
 

@@ -41,3 +41,22 @@ test('what was away and was there before is told again', () => {
   filter.begin('1')
   expect(filter.take(step('a', 1))).toMatchObject({ goneSince: '2' })
 })
+
+test('a snapshot that could not be read whole says nothing about what is gone', () => {
+  const filter = new VersionFilter()
+  filter.begin('4')
+  expect(filter.take(step('a', 1))?.goneSince).toBeUndefined()
+  filter.begin('3')
+  filter.markPartial()
+  filter.begin('2')
+  expect(filter.take(step('a', 1))).toBeUndefined()
+  expect(filter.take(step('b', 1))).toMatchObject({ goneSince: '4' })
+})
+
+test('nor is anything gone when no newer snapshot could be read whole', () => {
+  const filter = new VersionFilter()
+  filter.begin('2')
+  filter.markPartial()
+  filter.begin('1')
+  expect(filter.take(step('a', 1))).toMatchObject({ goneSince: undefined })
+})

@@ -274,6 +274,8 @@ describe('what a restore writes, and where', () => {
     expect(readdirSync(target)).toEqual(['a', 'c'])
     const zeros = await run('restore', source, target, '--damaged', 'zero')
     expect(zeros.code).toBe(3)
+    expect(zeros.err).toMatch(/^pbsfs: b: \d+ bytes are lost, zeros are in their place$/m)
+    expect(zeros.err).not.toMatch(/^pbsfs: [ac]: /m)
     expect(statSync(join(target, 'b')).size).toBe(40_000)
     expect(readFileSync(join(target, 'b')).subarray(0, 1000).equals(noise(40_000, 2).subarray(0, 1000))).toBe(true)
   })

@@ -86,6 +86,7 @@ async function findInAll(source: OpenSource, query: FindQuery, print: Print, con
     let newer: string | undefined
     for (const snapshot of snapshots) {
       const name = escapeName(snapshot.name)
+      const before = source.problems.count
       for (const filter of filters.values()) filter.begin(name)
       for (const archive of await archivesOf(source, snapshot, path)) {
         const key = archive.name.toString('latin1')
@@ -98,7 +99,8 @@ async function findInAll(source: OpenSource, query: FindQuery, print: Print, con
           if (version !== undefined) await print(Buffer.concat([path, snapshot.name, Buffer.from('/'), shown]), step.found, { snapshot: name, goneSince: version.goneSince })
         }
       }
-      newer = name
+      if (source.problems.count === before) newer = name
+      else for (const filter of filters.values()) filter.markPartial()
     }
   }
   if (groups === 0) context.output.err('pbsfs: no group of snapshots here; --all looks through a group, a namespace or a store\n')
