@@ -5,7 +5,7 @@ const CONTINUE = 'Then run the same command again: it goes on where it stopped.'
 
 /** What no later file would survive either, and what helps. */
 const HOPELESS: Readonly<Record<string, readonly [why: string, remedy: string]>> = {
-  ENOSPC: ['no space is left', `Free space there. ${CONTINUE}`],
+  ENOSPC: ['no space is left', `Free space there, or inodes (df -i). ${CONTINUE}`],
   EDQUOT: ['the disk quota is used up', `Free space there, or have the quota raised. ${CONTINUE}`],
   EROFS: ['it is mounted read-only', 'Remount it read-write, or choose another target.'],
   EIO: ['the device failed', 'See the kernel log (dmesg); choose another target if the disk is failing.'],

@@ -364,7 +364,7 @@ describeWith({ root: true }, 'an ordinary user', () => {
     )
     await runOk('chmod', ['-R', 'a+rX', folder])
     await runOk('chmod', ['777', folder])
-    const restore = () => runProgram(process.execPath, [program, 'restore', source, target], { uid: NOBODY, env: { XDG_STATE_HOME: join(folder, 'nobody') } })
+    const restore = (...options: string[]) => runProgram(process.execPath, [program, 'restore', source, target, ...options], { uid: NOBODY, env: { XDG_STATE_HOME: join(folder, 'nobody') } })
     const { code, err } = await restore()
     expect(code).toBe(0)
     expect(err).toMatch(/the owner could not be set .*: \d/)
@@ -373,6 +373,9 @@ describeWith({ root: true }, 'an ordinary user', () => {
     expect(statSync(join(target, 'suid')).mode & 0o7777).toBe(0o755)
     expect(statSync(join(target, 'closed')).mode & 0o7777).toBe(0o500)
     expect(readdirSync(target).sort()).toEqual(['closed', 'pipe', 'suid'])
+    // What he may not have is no difference either.
+    const verified = await restore('--verify')
+    expect(verified).toMatchObject({ code: 0, out: expect.stringMatching(/compared 2 files .*: no difference/) as string })
     // A second run gets into the folder that the first one has closed.
     rmSync(join(target, 'closed/f'))
     expect((await restore()).code).toBe(0)
@@ -414,7 +417,7 @@ describeWith({ root: true, programs: { 'mkfs.ext4': 'e2fsprogs', losetup: 'mount
     await mounted(['-t', 'tmpfs', '-o', 'size=1m', 'none'], async (at) => {
       const { code, err } = await run('restore', source, join(at, 't'))
       expect(code).toBe(1)
-      expect(err).toMatch(/no space is left \(ENOSPC\)\n.*Free space there\. Then run the same command again: it goes on where it stopped\./s)
+      expect(err).toMatch(/no space is left \(ENOSPC\)\n.*Free space there, or inodes \(df -i\)\. Then run the same command again: it goes on where it stopped\./s)
       expect(await temporaries(at)).toBe('')
       await runOk('mount', ['-o', 'remount,size=10m', at])
       expect(await restoreOk(source, join(at, 't'), '--verify')).toMatch(/were there already/)
