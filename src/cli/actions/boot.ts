@@ -13,7 +13,7 @@ import { createLog, stderrTarget } from '../../daemon/log.js'
 import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
 import { ownNbdSocket, ownScreenSocket } from '../../daemon/nbd-socket.js'
 import { withoutSecrets } from '../../daemon/secret-environment.js'
-import { SourceError, UsageError } from '../../errors/errors.js'
+import { isPbsfsError, SourceError, UsageError } from '../../errors/errors.js'
 import { isDamage } from '../../errors/is-damage.js'
 import type { Log } from '../../errors/log.js'
 import { DiskTable } from '../../nbd/disk-table.js'
@@ -107,6 +107,7 @@ class Boot {
   readonly #signals: EndSignals
   /** For QEMU. */
   readonly #env: NodeJS.ProcessEnv
+  #isFull = false
 
   constructor(args: BootArguments, context: CommandContext, log: Log, note: Note, signals: EndSignals) {
     this.#args = args
@@ -139,7 +140,7 @@ class Boot {
       const served = opened.map(({ disk, size }) => ({ name: configuredName(disk.name), uri: nbdUri(address, disk.name, undefined), size }))
       const command = buildQemuCommand(machine, served, host, wishes)
       for (const remark of command.remarks) this.#say(remark)
-      const server = await NbdServer.listen(address, { exports: new DiskTable(opened.map(({ disk }) => disk)), log: this.#log, onProblem: this.#note })
+      const server = await NbdServer.listen(address, { exports: new DiskTable(opened.map(({ disk }) => disk)), log: this.#log, onProblem: this.#tellProblem })
       try {
         if (!wishes.network) this.#say('it has no network; --network gives it one')
         this.#tellScreen(host.screen, command)
@@ -172,6 +173,13 @@ class Boot {
     }
     this.#say(`${why}; memory, firmware and controllers are guessed`)
     return guessMachine(disks.map(({ name }) => configuredName(name)))
+  }
+
+  readonly #tellProblem: Note = (error, name, offset) => {
+    this.#note(error, name, offset)
+    if (!isPbsfsError(error) || error.fields['code'] !== 'ENOSPC' || this.#isFull) return
+    this.#isFull = true
+    this.#say('QEMU has paused the machine; when there is space, it goes on with: Ctrl-a c, then cont')
   }
 
   #tellScreen(screen: Screen, { args }: QemuCommand): void {
