@@ -23,10 +23,10 @@ export function onlyDisk(disks: readonly OpenDisk[]): OpenDisk {
 
 /** A whole disk with what was written to it; `file` is its overlay, made when it is missing. */
 export async function openDiskOverlay(whole: OpenDisk, file: Buffer): Promise<OverlaidDisk> {
+  const path = file[0] === 0x2f ? file : joinBytes(currentFolder(), file)
   const { stream } = await whole.content()
   await stream.prepare?.()
   const { name, aliases = [], description, identity = '' } = whole
-  const path = file[0] === 0x2f ? file : joinBytes(currentFolder(), file)
   const disk = await openOverlay(path, { size: stream.size, identity, image: imagePath(whole) }, stream)
   const changed = new CowStream(stream.name, disk, stream)
   return {

@@ -1,15 +1,17 @@
-import { close, fdatasync, ftruncate, open, read, rmSync, write } from 'node:fs'
+import { close, constants, fdatasync, fstatSync, fsync, ftruncate, open, read, rmSync, write, type Stats } from 'node:fs'
 import { promisify } from 'node:util'
 import { nameOfErrno } from '../errors/errno.js'
 import { TargetError } from '../errors/errors.js'
 import { escapeName } from '../bytes/names.js'
 import { files } from '../posix/files.js'
+import { claimFile, type FileUser } from '../posix/file-users.js'
 import { findLockHolder } from '../posix/lock-holder.js'
 import { tryLock } from '../posix/flock.js'
 
 const openFile = promisify(open)
 const closeFile = promisify(close)
 const syncFile = promisify(fdatasync)
+const syncAll = promisify(fsync)
 const truncateFile = promisify(ftruncate)
 
 /** A file that is written at any place. What was not synced may be lost with the power, in any part. */
@@ -34,6 +36,8 @@ const ZEROS = Buffer.alloc(1024 * 1024)
 export class SystemFile implements BlockFile {
   readonly #fd: number
   readonly #path: string
+  /** Why what was written is not all on the disk. */
+  #lost: TargetError | undefined
 
   private constructor(fd: number, path: string) {
     this.#fd = fd
@@ -50,6 +54,18 @@ export class SystemFile implements BlockFile {
     }
   }
 
+  /** Makes the names in a folder last. Rejects with TargetError. */
+  static async syncFolder(path: Buffer): Promise<void> {
+    const folder = await SystemFile.open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+    try {
+      await syncAll(folder.#fd)
+    } catch (error) {
+      throw failure('write', folder.#path, error)
+    } finally {
+      await folder.close()
+    }
+  }
+
   /** Takes a file away, if it is there. */
   static remove(path: Buffer): void {
     rmSync(path, { force: true })
@@ -60,9 +76,18 @@ export class SystemFile implements BlockFile {
     return files().seekEnd(this.#fd)
   }
 
+  get stat(): Stats {
+    return fstatSync(this.#fd)
+  }
+
   /** False: somebody else has it locked. It stays ours until it is closed. */
   lock(kind: 'shared' | 'exclusive' = 'exclusive'): boolean {
     return tryLock(this.#fd, kind) === undefined
+  }
+
+  /** undefined: it is ours until it is closed. Else who uses it. */
+  claim(): FileUser | undefined {
+    return claimFile(this.#fd, this.stat)
   }
 
   /** The process that has it locked, as far as that can be told. */
@@ -107,10 +132,13 @@ export class SystemFile implements BlockFile {
   }
 
   async sync(): Promise<void> {
+    if (this.#lost !== undefined) throw this.#lost
     try {
       await syncFile(this.#fd)
     } catch (error) {
-      throw failure('write', this.#path, error)
+      // The kernel tells this once, and takes what it could not write for written then: no later sync means anything.
+      this.#lost = failure('write', this.#path, error)
+      throw this.#lost
     }
   }
 

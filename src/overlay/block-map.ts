@@ -1,4 +1,5 @@
 import { FormatError } from '../errors/errors.js'
+import { hasBit, nextBlock } from './block-bits.js'
 import type { BlockFile } from './block-file.js'
 import { BOOT_ID_AT, decodeHeader, encodeBootId, encodeHeader, HEADER_SIZE, MAX_BLOCKS, type MapHeader } from './map-header.js'
 
@@ -93,19 +94,12 @@ export class BlockMap {
   }
 
   has(block: number): boolean {
-    return (this.#bits[block >> 3]! & (1 << (block & 7))) !== 0
+    return hasBit(this.#bits, block)
   }
 
   /** The first block at or behind `block` that is, or is not, in the file; `blocks` when there is none. */
   next(block: number, inFile: boolean): number {
-    const { blocks } = this
-    const skip = inFile ? 0 : 0xff
-    for (let at = block; at < blocks; ) {
-      if ((at & 7) === 0 && this.#bits[at >> 3] === skip) at += 8
-      else if (this.has(at) === inFile) return at
-      else at++
-    }
-    return blocks
+    return nextBlock(this.#bits, block, this.blocks, inFile)
   }
 
   /**
@@ -120,11 +114,17 @@ export class BlockMap {
       this.#count++
       if (first < 0) first = block
     }
-    if (first < 0) return
+    // What failed before is tried again: nobody is told that a block is there before its bit is.
+    if (first < 0) return this.#isUnwritten(from >> 3, ((to - 1) >> 3) + 1) ? this.#writeBits() : undefined
     const [start, end] = [first >> 3, ((to - 1) >> 3) + 1]
     this.#behind = joined(this.#behind, [start, end])
     this.#unwritten = joined(this.#unwritten, [start, end])
     await this.#writeBits()
+  }
+
+  #isUnwritten(from: number, to: number): boolean {
+    const [start, end] = this.#unwritten
+    return start < to && from < end
   }
 
   /** One after the other: of two that write the same byte, the one that began first must not end last. */

@@ -1,5 +1,6 @@
 import type { ReadAt } from '../bytes/read-at.js'
 import { NodeError } from '../errors/errors.js'
+import { clearBits, hasBit, nextBlock, setBits } from './block-bits.js'
 import type { BlockFile } from './block-file.js'
 import type { BlockMap } from './block-map.js'
 import { RangeLock } from './range-lock.js'
@@ -19,6 +20,8 @@ export class CowDisk {
   readonly #locks = new RangeLock()
   /** Blocks that were copied and not changed since, as bits. */
   readonly #copies: Uint8Array
+  /** Blocks of the file that this object has made zeros, and nobody has written to since, as bits. */
+  readonly #zeros: Uint8Array
 
   constructor(backup: ReadAt, file: BlockFile, map: BlockMap) {
     this.size = map.header.size
@@ -26,6 +29,7 @@ export class CowDisk {
     this.#file = file
     this.#map = map
     this.#copies = new Uint8Array(Math.ceil(map.blocks / 8))
+    this.#zeros = new Uint8Array(this.#copies.length)
   }
 
   get map(): BlockMap {
@@ -51,14 +55,23 @@ export class CowDisk {
   async write(bytes: Uint8Array, offset: number): Promise<void> {
     this.#check(offset, bytes.length)
     if (bytes.length === 0) return
-    await this.#change(offset, bytes.length, () => this.#file.write(bytes, offset))
+    await this.#change(offset, bytes.length, async (from, to) => {
+      clearBits(this.#zeros, from, to)
+      await this.#file.write(bytes, offset)
+    })
   }
 
   /** Makes a range read as zeros. */
   async zero(offset: number, length: number): Promise<void> {
     this.#check(offset, length)
     if (length === 0) return
-    await this.#change(offset, length, () => this.#file.zero(offset, length))
+    const { blockSize } = this.#map.header
+    const end = offset + length
+    const [first, last] = [Math.ceil(offset / blockSize), end === this.size ? this.#map.blocks : Math.floor(end / blockSize)]
+    await this.#change(offset, length, async () => {
+      await this.#file.zero(offset, length)
+      setBits(this.#zeros, first, last)
+    })
   }
 
   /** What was written before is safe from a loss of power when it resolves. */
@@ -75,7 +88,8 @@ export class CowDisk {
         const end = Math.min(this.#map.next(block, true), to)
         await this.#copy(block * blockSize, Math.min(end * blockSize, this.size))
         await this.#map.add(block, end)
-        for (; block < end; block++) this.#copies[block >> 3]! |= 1 << (block & 7)
+        setBits(this.#copies, block, end)
+        block = end
       }
     })
   }
@@ -90,7 +104,7 @@ export class CowDisk {
     return this.#locks.run(from, to, async () => {
       await this.#file.forget?.(from * blockSize, (to - from) * blockSize)
       for (let block = from; block < to; block++) {
-        if ((this.#copies[block >> 3]! & (1 << (block & 7))) === 0) continue
+        if (!hasBit(this.#copies, block)) continue
         const start = block * blockSize
         const bytes = Buffer.alloc(Math.min(blockSize, this.size - start))
         await this.#file.read(bytes, start)
@@ -108,6 +122,13 @@ export class CowDisk {
     return { inFile, end: Math.min(this.#map.next(block, !inFile) * blockSize, this.size) }
   }
 
+  /** Of bytes that are in the file: the first at or behind `offset` and before `end` that are known to be zeros, or are not; else `end`. */
+  nextZeros(offset: number, end: number, areZeros: boolean): number {
+    const { blockSize } = this.#map.header
+    const found = nextBlock(this.#zeros, Math.floor(offset / blockSize), Math.ceil(end / blockSize), areZeros) * blockSize
+    return Math.max(offset, Math.min(found, end))
+  }
+
   /** Flushes, and gives the files back. */
   async close(): Promise<void> {
     try {
@@ -119,16 +140,16 @@ export class CowDisk {
   }
 
   /** Blocks that are changed in part get the rest of their bytes first. */
-  async #change(offset: number, length: number, change: () => Promise<void>): Promise<void> {
+  async #change(offset: number, length: number, change: (from: number, to: number) => Promise<void>): Promise<void> {
     const { blockSize } = this.#map.header
     const end = offset + length
     const [from, to] = [Math.floor(offset / blockSize), Math.ceil(end / blockSize)]
     await this.#locks.run(from, to, async () => {
-      for (let block = from; block < to; block++) this.#copies[block >> 3]! &= ~(1 << (block & 7))
+      clearBits(this.#copies, from, to)
       const [start, last] = [from * blockSize, Math.min(to * blockSize, this.size)]
       if (start < offset && !this.#map.has(from)) await this.#copy(start, Math.min(start + blockSize, last))
       if (end < last && !this.#map.has(to - 1) && (to - 1 > from || start === offset)) await this.#copy((to - 1) * blockSize, last)
-      await change()
+      await change(from, to)
       await this.#map.add(from, to)
     })
   }

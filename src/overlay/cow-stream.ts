@@ -33,8 +33,7 @@ export class CowStream implements ReadAt {
   nextData(offset: number): number {
     for (let at = offset; at < this.size; ) {
       const { inFile, end } = this.#disk.runAt(at)
-      if (inFile) return at
-      const data = this.#backup.nextData?.(at) ?? at
+      const data = inFile ? this.#disk.nextZeros(at, end, false) : (this.#backup.nextData?.(at) ?? at)
       if (data < end) return data
       at = end
     }
@@ -44,10 +43,8 @@ export class CowStream implements ReadAt {
   nextHole(offset: number): number {
     for (let at = offset; at < this.size; ) {
       const { inFile, end } = this.#disk.runAt(at)
-      if (!inFile) {
-        const hole = this.#backup.nextHole?.(at) ?? this.size
-        if (hole < end) return hole
-      }
+      const hole = inFile ? this.#disk.nextZeros(at, end, true) : (this.#backup.nextHole?.(at) ?? this.size)
+      if (hole < end) return hole
       at = end
     }
     return this.size

@@ -2,6 +2,7 @@ import { constants, readFileSync } from 'node:fs'
 import type { ReadAt } from '../bytes/read-at.js'
 import { escapeName } from '../bytes/names.js'
 import { BusyError, TargetError, UsageError } from '../errors/errors.js'
+import type { FileUser } from '../posix/file-users.js'
 import { refuseInsideStore } from '../posix/outside-stores.js'
 import { SystemFile } from './block-file.js'
 import { BlockMap } from './block-map.js'
@@ -24,31 +25,61 @@ export type ImageOfDisk = Pick<MapHeader, 'size' | 'identity' | 'image' | 'purpo
 export async function openOverlay(path: Buffer, wanted: ImageOfDisk, backup: ReadAt): Promise<CowDisk> {
   refuseInsideStore(path)
   const mapPath = mapPathOf(path)
-  const mapFile = await SystemFile.open(mapPath, CREATE)
-  let isNew = false
+  const mapFile = await openMap(mapPath, (holder) => overlayInUse(path, holder))
+  const isNew = mapFile.size === 0
   try {
-    if (!mapFile.lock()) throw overlayInUse(path, mapFile.lockHolder())
-    isNew = mapFile.size === 0
     const map = isNew ? undefined : await BlockMap.open(mapFile, escapeName(mapPath), bootId())
     if (map !== undefined) checkSameImage(map.header, wanted, path)
     const data = await SystemFile.open(path, isNew ? CREATE : READ_WRITE)
     try {
-      if (isNew && data.size !== 0 && data.size !== wanted.size) {
+      // One whose making was cut off holds nothing yet.
+      if (isNew && (!data.stat.isFile() || data.stat.blocks > 0 || (data.size !== 0 && data.size !== wanted.size))) {
         throw new UsageError(`${escapeName(path)} is there already and is no overlay`, { remedy: 'Choose another name, or remove it.' })
       }
       if (!isNew && data.size !== wanted.size) throw new TargetError(`${escapeName(path)} has ${data.size} bytes, its map says ${wanted.size}`)
-      await data.truncate(wanted.size)
-      return new CowDisk(backup, data, map ?? (await BlockMap.create(mapFile, { ...wanted, blockSize: BLOCK_SIZE }, bootId())))
+      refuseUsed(data, path)
+      if (isNew) await data.truncate(wanted.size)
+      const opened = map ?? (await BlockMap.create(mapFile, { ...wanted, blockSize: BLOCK_SIZE }, bootId()))
+      // Also of one that was made by somebody who ended before he could see to that.
+      await SystemFile.syncFolder(folderOf(path))
+      return new CowDisk(backup, data, opened)
     } catch (error) {
       await data.close()
       throw error
     }
   } catch (error) {
-    // A map that was begun says nothing yet, and would keep others from making one.
-    if (isNew) SystemFile.remove(mapPath)
-    await mapFile.close()
+    await closeMap(mapFile, mapPath, isNew)
     throw error
   }
+}
+
+/** Opens a map, or makes an empty one, and makes it ours. Rejects with `inUse` when somebody else has it. */
+export async function openMap(path: Buffer, inUse: (holder: number | undefined) => BusyError): Promise<SystemFile> {
+  const file = await SystemFile.open(path, CREATE)
+  // Whoever had it may have removed it between the two.
+  if (file.lock() && file.stat.nlink > 0) return file
+  const holder = file.lockHolder()
+  await file.close()
+  throw inUse(holder)
+}
+
+/** Gives back a map that was opened for nothing; one that was begun says nothing yet, and would keep others from making one. */
+export async function closeMap(file: SystemFile, path: Buffer, isNew: boolean): Promise<void> {
+  if (isNew) SystemFile.remove(path)
+  await file.close()
+}
+
+/** BusyError when somebody uses a file that is to be written to, `others` among them. It is ours from then on. */
+export function refuseUsed(file: SystemFile, path: Buffer, others?: FileUser): void {
+  const user = file.claim() ?? others
+  if (user === undefined) return
+  const { message, remedy } = user
+  throw new BusyError(`${escapeName(path)}: ${message}; nothing was written`, { path: escapeName(path), ...(remedy === undefined ? {} : { remedy }) })
+}
+
+/** Of an absolute path. */
+export function folderOf(path: Buffer): Buffer {
+  return path.subarray(0, Math.max(path.lastIndexOf(0x2f), 1))
 }
 
 export function mapPathOf(path: Buffer): Buffer {

@@ -1,12 +1,12 @@
-import { closeSync, constants, existsSync, fstatSync, fsyncSync, openSync, readdirSync, readFileSync, statSync, type Stats } from 'node:fs'
+import { closeSync, constants, fstatSync, fsyncSync, openSync } from 'node:fs'
 import { FINE_BLOCK } from '../browse/compare-contents.js'
 import { asBuffer, escapeName } from '../bytes/names.js'
 import { RangeList } from '../bytes/range-list.js'
 import { AbortedError, BusyError, UsageError } from '../errors/errors.js'
-import { tryLock } from '../posix/flock.js'
 import { files } from '../posix/files.js'
 import type { Content } from '../tree/tree.js'
 import { readFrom } from './compare-content.js'
+import { refuseInUse } from './refuse-in-use.js'
 import { writeZeros } from './restore-device.js'
 import { targetError } from './target-error.js'
 import { writeSparse } from './write-content.js'
@@ -14,8 +14,6 @@ import { writeSparse } from './write-content.js'
 /** Bytes compared or written at a time, at multiples of it, and how many such pieces are loaded at once. */
 const PIECE = 4 * 1024 * 1024
 const PIECES_AHEAD = 4
-
-const BLOCK_DEVICES = '/sys/block'
 
 /** Bytes that are compared, at so many places, before a target that is not read is written to. */
 const SAMPLE = 64 * 1024
@@ -51,7 +49,7 @@ export function bytesToLookAt(content: Content, differing: RangeList | undefined
 
 /**
  * Makes a block device or file the same as an image by writing only what differs. Nothing is written when the target is
- * smaller (UsageError), mounted, in use otherwise or behind a loop device (BusyError). On the disk when it resolves.
+ * smaller (UsageError), mounted, in use otherwise, locked or behind a loop device (BusyError). On the disk when it resolves.
  */
 export async function restoreChanged(content: Content, path: Buffer, options: ChangedOptions): Promise<ChangedSummary> {
   const target = openToChange(path, content.size, options.dryRun)
@@ -81,7 +79,7 @@ function openToChange(path: Buffer, size: number, dryRun: boolean): Target {
     if (!stat.isFile() && !stat.isBlockDevice()) throw new UsageError(`${shown} is neither a block device nor a file that can be compared with an image`)
     const targetSize = stat.isFile() ? stat.size : files().seekEnd(fd)
     if (targetSize < size) throw new UsageError(`${shown} has ${targetSize} bytes, the image ${size}; nothing was written`, { remedy: 'Make it as large as the image first.' })
-    if (!dryRun && stat.isFile()) refuseInUse(fd, stat, shown)
+    if (!dryRun) refuseInUse(fd, stat, shown)
     return { fd, size: targetSize, shown }
   } catch (error) {
     closeSync(fd)
@@ -98,27 +96,6 @@ function openTarget(path: Buffer, shown: string, dryRun: boolean): number {
     if (code === 'EBUSY') throw new BusyError(`${shown} is mounted or in use; nothing was written`, { path: shown })
     if (code === 'ENOENT') throw new UsageError(`${shown} is not there; without --changed it is made`)
     throw targetError('open', shown, errno ?? -5)
-  }
-}
-
-/** A file may be in use as well: by another restore, or as what a loop device shows. */
-function refuseInUse(fd: number, { dev, ino }: Stats, shown: string): void {
-  if (tryLock(fd, 'exclusive') === 'EAGAIN') throw new BusyError(`${shown}: another program has locked it; nothing was written`, { path: shown })
-  const devices = existsSync(BLOCK_DEVICES) ? readdirSync(BLOCK_DEVICES).filter((name) => name.startsWith('loop')) : []
-  for (const device of devices) {
-    const backing = statBacking(device)
-    if (backing === undefined || backing.dev !== dev || backing.ino !== ino) continue
-    throw new BusyError(`${shown} is in use by /dev/${device}; nothing was written`, { path: shown, remedy: `Remove it with: losetup -d /dev/${device}` })
-  }
-}
-
-/** The file behind a loop device; undefined: there is none. */
-function statBacking(device: string): Stats | undefined {
-  try {
-    const name = readFileSync(`${BLOCK_DEVICES}/${device}/loop/backing_file`)
-    return statSync(name.subarray(0, name.length - 1), { throwIfNoEntry: false })
-  } catch {
-    return undefined
   }
 }
 

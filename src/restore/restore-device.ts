@@ -1,9 +1,10 @@
-import { closeSync, constants, fsyncSync, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, fsyncSync, openSync } from 'node:fs'
 import type { Found, TreeView } from '../browse/tree-view.js'
 import { escapeName } from '../bytes/names.js'
 import { BusyError, UsageError } from '../errors/errors.js'
 import { files } from '../posix/files.js'
 import { compareContent } from './compare-content.js'
+import { refuseInUse } from './refuse-in-use.js'
 import { targetError } from './target-error.js'
 import { copyContent } from './write-content.js'
 
@@ -31,6 +32,7 @@ export async function restoreDevice(view: Pick<TreeView, 'content'>, found: Foun
     throw targetError('open the device', shown, errno ?? -5)
   }
   try {
+    refuseInUse(fd, fstatSync(fd), shown)
     const size = files().seekEnd(fd)
     if (size < content.size) {
       throw new UsageError(`${shown} has ${size} bytes, the image ${content.size}; nothing was written`, { remedy: 'Take a larger device.' })

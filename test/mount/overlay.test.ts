@@ -129,6 +129,12 @@ describeWith({ fuse: true }, 'images that are written to', () => {
     expect(readFileSync(join(second.path, '.pbsfs/errors'), 'utf8')).toMatch(/map of the disk is damaged/)
   })
 
+  it('nothing is made in a datastore', async () => {
+    const store = writeStore('store', image)
+    await expect(rig.mount(store, { args: ['--overlay', join(store, 'overlay')] })).rejects.toThrow(/lies in the datastore .*, which is never written to/)
+    expect(existsSync(join(store, 'overlay'))).toBe(false)
+  })
+
   it('what has no images, or a driver that cannot, is refused with a reason', async () => {
     const { meta } = encodeArchive(dir('', []))
     writeFileSync(rig.at('lone.pxar'), meta)

@@ -273,6 +273,10 @@ describeWith({ golden: true, programs: PROGRAMS }, 'with an overlay', () => {
     await io(first, 'write -P 0x77 1000 5000', 'write -z 1M 128k', 'discard 2M 1M', 'write -f -P 0x11 20M 64k', 'flush')
     expected.fill(0x77, 1000, 6000).fill(0, 1 << 20, (1 << 20) + 131_072).fill(0, 2 << 20, 3 << 20).fill(0x11, 20 << 20, (20 << 20) + 65_536)
     expect((await copy(first)).equals(expected)).toBe(true)
+    const map = await runOk('nbdinfo', ['--map', `nbd+unix:///?socket=${first.socket}`])
+    const holes = map.split('\n').map((line) => line.trim().split(/\s+/).map(Number)).filter(([, , flags]) => flags === 3)
+    const isHole = (at: number, length: number) => holes.some(([offset, size]) => offset! <= at && at + length <= offset! + size!)
+    expect([isHole(2 << 20, 1 << 20), isHole(20 << 20, 65_536)]).toEqual([true, false])
     await first.end('SIGKILL')
     const second = await start([image, '--overlay', file])
     expect((await copy(second)).equals(expected)).toBe(true)
@@ -282,6 +286,14 @@ describeWith({ golden: true, programs: PROGRAMS }, 'with an overlay', () => {
     expect(statSync(file).blocks * 512).toBeLessThan(expected.length)
     const plain = await start([image])
     expect(sha256(await copy(plain))).toBe(truthOf(3).get('drive-virtio0')!.sha256)
+  })
+
+  it('nothing is made in a datastore', async () => {
+    const own = join(folder, 'own')
+    new DatastoreWriter(own)
+    const output = captureOutput()
+    expect(await main(['nbd', image, '--overlay', join(own, 'vm/overlay')], output)).toBe(2)
+    expect(output.texts.err).toContain(`lies in the datastore ${own}, which is never written to`)
   })
 
   it.each([

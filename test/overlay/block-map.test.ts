@@ -61,6 +61,17 @@ test('a checkpoint whose data could not be synced makes nothing safe, the next o
   expect((await BlockMap.open(disk.after('kill'), 'map', 'another')).count).toBe(5)
 })
 
+test('a bit that could not be written is written when its block is written again', async () => {
+  const disk = file()
+  const map = await BlockMap.create(disk, header, BOOT)
+  disk.failAfter = 0
+  await expect(map.add(3, 5)).rejects.toThrow('the disk fails')
+  disk.failAfter = undefined
+  expect((await BlockMap.open(disk.after('kill'), 'map', BOOT)).count).toBe(0)
+  await map.add(3, 4)
+  expect((await BlockMap.open(disk.after('kill'), 'map', BOOT)).has(3)).toBe(true)
+})
+
 test('any byte of the header that is wrong is found, but for the boot id, which only makes it careful', async () => {
   const disk = file()
   const map = await BlockMap.create(disk, header, BOOT)

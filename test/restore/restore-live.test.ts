@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { noise } from '../support/chunk-rig.js'
 import { DatastoreWriter } from '../support/datastore-writer.js'
 import { repoDir } from '../support/golden.js'
@@ -129,7 +129,54 @@ describeWith({ programs: { 'qemu-io': 'qemu-utils', 'qemu-img': 'qemu-utils' } }
   })
 })
 
+describe('a target that is in use', () => {
+  it('nothing else may write to it meanwhile', async () => {
+    const source = writeStore()
+    const { ended } = await start(source, '--rate', '4M')
+    for (const args of [['--changed'], ['--overwrite'], ['--live', '--overwrite']]) {
+      const other = await runProgram(process.execPath, [program, 'restore', source, target, ...args])
+      expect(other).toMatchObject({ code: 4, err: expect.stringMatching(/locked it; nothing was written|another restore is writing there/) as string })
+    }
+    expect(await ended).toBe(0)
+    expect(readFileSync(target).equals(image)).toBe(true)
+  })
+
+  it('one that was replaced meanwhile is not said to be complete', async () => {
+    const { ended, text } = await start(writeStore(), '--rate', '4M')
+    renameSync(target, `${target}.old`)
+    writeFileSync(target, 'mine')
+    expect(await ended).toBe(1)
+    expect(text()).toMatch(/was removed or replaced while it was restored/)
+    expect(readFileSync(target, 'utf8')).toBe('mine')
+  })
+})
+
 describeWith({ root: true, programs: { losetup: 'mount', 'qemu-io': 'qemu-utils' } }, 'onto a block device', () => {
+  it('never what a loop device shows, nor a device that is mounted or a machine has', async () => {
+    const source = writeStore()
+    writeFileSync(target, Buffer.alloc(SIZE + 4096, 0xee))
+    const file = target
+    const device = (await runOk('losetup', ['--find', '--show', file])).trim()
+    try {
+      const behind = await start(source, '--overwrite')
+      expect(await behind.ended).toBe(4)
+      expect(behind.text()).toContain(`it is in use by ${device}; nothing was written`)
+      const machine = spawn('qemu-io', ['-f', 'raw', device], { stdio: ['pipe', 'ignore', 'ignore'] })
+      children.push(machine)
+      target = device
+      await waitUntil(() => readFileSync('/proc/locks', 'latin1').includes(` ${machine.pid} `) || /OFDLCK/.test(readFileSync('/proc/locks', 'latin1')), 20_000)
+      for (const args of [['--live', '--overwrite'], ['--overwrite'], ['--changed']]) {
+        const other = await runProgram(process.execPath, [program, 'restore', source, device, ...args])
+        expect(other).toMatchObject({ code: 4, err: expect.stringContaining('as QEMU does while a machine runs; nothing was written') as string })
+      }
+      machine.stdin.end('quit\n')
+      await new Promise((resolve) => machine.on('close', resolve))
+    } finally {
+      await runOk('losetup', ['-d', device])
+    }
+    expect(readFileSync(file).equals(Buffer.alloc(SIZE + 4096, 0xee))).toBe(true)
+  })
+
   it('only with --overwrite; what lies behind stays', async () => {
     writeFileSync(join(folder, 'disk'), Buffer.alloc(SIZE + 512 * 100, 0xee))
     target = (await runOk('losetup', ['--find', '--show', join(folder, 'disk')])).trim()

@@ -6,7 +6,7 @@ import { escapeName } from '../../bytes/names.js'
 import { createLog, stderrTarget } from '../../daemon/log.js'
 import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
 import { ownNbdSocket } from '../../daemon/nbd-socket.js'
-import { AbortedError, IntegrityError, UsageError } from '../../errors/errors.js'
+import { AbortedError, IntegrityError, TargetError, UsageError } from '../../errors/errors.js'
 import { DiskTable } from '../../nbd/disk-table.js'
 import { nbdUri, unixAddress } from '../../nbd/listen-address.js'
 import { NbdServer } from '../../nbd/server.js'
@@ -50,15 +50,19 @@ export async function restoreLive(args: RestoreArguments, context: CommandContex
     { size: content.size, identity, image: content.stream.name },
     content.stream,
   )
+  const { ino } = statSync(target)
+  if (disk.map.count > 0) context.output.err(`going on with the restore that was begun there; to start anew, remove ${escapeName(mapPath)}\n`)
   const live = new LiveRestore(args, context, found, content, disk)
-  let isComplete = false
   try {
-    isComplete = await live.run(rate)
+    await live.run(rate)
   } finally {
     await disk.close()
-    // Only now is the target a disk like any other.
-    if (isComplete) SystemFile.remove(mapPath)
   }
+  if (statSync(target, { throwIfNoEntry: false })?.ino !== ino) {
+    throw new TargetError(`${escapeName(target)} was removed or replaced while it was restored`, { path: escapeName(target) })
+  }
+  // Only now is the target a disk like any other.
+  SystemFile.remove(mapPath)
   live.report(target)
   return source.exitCode()
 }
@@ -83,8 +87,8 @@ class LiveRestore {
     this.#before = disk.map.count
   }
 
-  /** Serves and copies; true when the target is complete. Rejects with AbortedError when it was ended before. */
-  async run(rate: number | undefined): Promise<boolean> {
+  /** Serves and copies until the target is complete. Rejects with AbortedError when it was ended before. */
+  async run(rate: number | undefined): Promise<void> {
     const { signal } = this.#interruption
     const server = await this.#listen()
     try {
@@ -93,7 +97,6 @@ class LiveRestore {
       this.#progress.end()
       if (server.connections > 0) this.#context.output.err('everything is copied; the disk is served until its last user has gone, or Ctrl-C\n')
       while (server.connections > 0 && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, CLIENTS_MS))
-      return true
     } catch (error) {
       if (!(error instanceof AbortedError)) throw error
       throw new AbortedError('interrupted; the disk is not complete yet, and the same command goes on from there with all that was written')

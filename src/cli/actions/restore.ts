@@ -8,6 +8,7 @@ import { countTree, type TreeCount } from '../../restore/count-tree.js'
 import { refuseInsideStore } from '../../posix/outside-stores.js'
 import { kindOfTarget, openTarget, type OpenTarget } from '../../restore/open-target.js'
 import { PathSelection } from '../../restore/path-selection.js'
+import { refuseFileInUse } from '../../restore/refuse-in-use.js'
 import { restoreDevice, verifyDevice } from '../../restore/restore-device.js'
 import { countEntries, emptySummary, type RestoreOptions, type RestoreProgress, type RestoreSummary } from '../../restore/restore-options.js'
 import { recordFolder, RestoreRecords } from '../../restore/restore-record.js'
@@ -142,6 +143,7 @@ class RestoreRun {
     // A blob tells its size when it is opened.
     if (isRegular(found)) named.attr.size = (await view.content(found)).size
     this.#count = { entries: 1, bytes: named.attr.size }
+    if (this.#args.overwrite && !this.#args.dryRun) refuseFileInUse(joinBytes(folder, name))
     const target = openTarget(folder, this.#args.dryRun, 'shared')
     try {
       const options = this.#options(this.#args.overwrite)
