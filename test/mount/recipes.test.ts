@@ -1,4 +1,4 @@
-import { cpSync, existsSync, lstatSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, cpSync, existsSync, lstatSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { bootSector, sectorOf, textSector } from '../support/boot-sector.js'
@@ -29,8 +29,19 @@ describeWith({ root: true, fuse: true, programs: { rsync: 'rsync', tar: 'tar', '
     // In the place of ssh: the other host is this one.
     writeFileSync(at('bin/other-host'), '#!/bin/sh\nwhile [ "$1" != other ]; do shift; done\nshift\nexec "$@"\n', { mode: 0o755 })
     await runOk(at('bin/pbsfs'), ['restore', `${at('store')}::host/web/latest/root.pxar`, at('expected')], rig.who)
+    await repairDisk()
   })
   afterAll(() => rig.cleanUp())
+
+  /** What was done before somebody comes to the recipe for it. */
+  async function repairDisk(): Promise<void> {
+    const folder = at('repair')
+    await runOk(at('bin/pbsfs'), ['mount', at('store'), folder, '--overlay', at('tmp/o')], rig.who)
+    const disk = openSync(join(folder, 'vm/100/2026-01-05T00:00:00Z/drive-scsi0.img'), 'r+')
+    writeSync(disk, 'repaired', 4096)
+    closeSync(disk)
+    await runOk(at('bin/pbsfs'), ['umount', folder], rig.who)
+  }
 
   /** Runs a recipe as it stands there, with the places of this test. */
   async function cook(line: string) {
@@ -69,6 +80,10 @@ describeWith({ root: true, fuse: true, programs: { rsync: 'rsync', tar: 'tar', '
     'a VM, running from its backup in seconds': () => undefined,
     "a VM's disk, as QCOW2": async () => {
       expect(await runOk('qemu-img', ['compare', '-f', 'raw', '-F', 'qcow2', at('disk'), at('tmp/disk.qcow2')])).toContain('Images are identical')
+    },
+    "a VM's disk as you repaired it, from a mount with `--overlay /var/tmp/o`": async () => {
+      await runOk('qemu-img', ['convert', '-O', 'raw', at('tmp/repaired.qcow2'), at('tmp/repaired')])
+      expect(readFileSync(at('tmp/repaired')).toString('latin1', 4096, 4104)).toBe('repaired')
     },
     'a backup to a USB disk of any kind': async () => {
       mkdirSync(at('unpacked'))
