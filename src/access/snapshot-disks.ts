@@ -31,16 +31,18 @@ export interface SnapshotDisks {
   find(time: string, archive: string): Promise<Disk | string>
 }
 
-/** Reads disks from the tree of one group: its root shows snapshots. */
+/** Reads disks from the tree of one group, whose root shows snapshots, or from that at `folder` of a larger one. */
 export class GroupDisks implements SnapshotDisks {
   readonly #view: TreeView
+  readonly #folder: Uint8Array
 
-  constructor(view: TreeView) {
+  constructor(view: TreeView, folder = '') {
     this.#view = view
+    this.#folder = Buffer.from(folder)
   }
 
   async resolveTime(time: string): Promise<string> {
-    const found = await this.#view.child(await this.#view.root(), Buffer.from(time))
+    const found = await this.#view.child(await this.#view.resolve(this.#folder), Buffer.from(time))
     if (found === undefined) throw missing(time, 'there is no such finished snapshot')
     if (time !== LATEST || !isSymlink(found)) return time
     return Buffer.from(await this.#view.readlink(found)).toString()
@@ -66,7 +68,7 @@ export class GroupDisks implements SnapshotDisks {
   }
 
   async #snapshot(time: string): Promise<Found | undefined> {
-    const found = await this.#view.child(await this.#view.root(), Buffer.from(time))
+    const found = await this.#view.child(await this.#view.resolve(this.#folder), Buffer.from(time))
     return found !== undefined && isDirectory(found) ? found : undefined
   }
 

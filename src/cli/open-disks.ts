@@ -26,6 +26,8 @@ export interface DiskArguments extends StoreArguments {
   readonly since?: string | undefined
   /** What that is called; undefined: as its time. */
   readonly bitmap?: string | undefined
+  /** What of a whole disk somebody has to read; `view` shows its store. */
+  readonly bitmapOf?: ((disk: OpenDisk, view: TreeView) => Promise<Disk['bitmap']>) | undefined
 }
 
 /** Says what is wrong with a disk, each thing once. `offset`: of the request that met it. */
@@ -137,8 +139,8 @@ async function withStores(
   const [first, ...others] = stores
   if (first === undefined) return use(disks, note, trees)
   const { args, context, log } = serving
-  // The snapshot that it is compared with is beside it.
-  const only = isOne(first.wanted) && first.bases.size === 0 ? first.wanted[0]!.summary.snapshot : undefined
+  // A snapshot that it is compared with is beside it.
+  const only = isOne(first.wanted) && first.bases.size === 0 && args.bitmapOf === undefined ? first.wanted[0]!.summary.snapshot : undefined
   await withSource(
     { ...args, source: first.text },
     context,
@@ -179,15 +181,17 @@ async function disksOf({ source, wanted, bases }: WantedStore, { view }: OpenSou
     }
     const base = bases.get(placeOfGroup(summary.snapshot.group))
     for (const disk of await findDisks(summary, selector, search)) {
-      if (!disks.has(disk.name)) disks.set(disk.name, base === undefined ? disk : await withBitmap(disk, base, search, serving))
+      if (!disks.has(disk.name)) disks.set(disk.name, await withBitmap(disk, base, search, serving))
     }
   }
   return [...disks.values()]
 }
 
 /** A whole disk with what changed in it; partitions may have been elsewhere then. */
-async function withBitmap(disk: FoundDisk, base: SnapshotSummary, search: DiskSearch, { args, context, log }: Serving): Promise<OpenDisk> {
+async function withBitmap(disk: FoundDisk, base: SnapshotSummary | undefined, search: DiskSearch, { args, context, log }: Serving): Promise<OpenDisk> {
   if (disk.volumes === undefined) return disk
+  if (args.bitmapOf !== undefined) return { ...disk, bitmap: await args.bitmapOf(disk, search.view) }
+  if (base === undefined) return disk
   const { time } = base.snapshot
   const ranges = await changedSince(disk, base, search)
   if (typeof ranges === 'string') {

@@ -238,6 +238,30 @@ describeWith({ golden: true, programs: PROGRAMS }, 'what changed', () => {
     expect(program.err()).toMatch(/^drive-scsi0: 37\.8 MiB changed since /m)
   })
 
+  it('--access: what a target has to read, under the bitmap it named', async () => {
+    const state = ['--state-dir', join(folder, 'state')]
+    const access = async (...args: string[]): Promise<number> => main(['access', ...args, ...state], captureOutput())
+    expect(await access('setup', 'tape', `${store}::vm/100/${SECOND}`, '--bitmap', 'weekly')).toBe(0)
+    const whole = await start(['--access', 'tape', ...state])
+    const map = async (server: NbdProgram): Promise<MapRow[]> =>
+      JSON.parse(await runOk('nbdinfo', ['--json', '--map=qemu:dirty-bitmap:weekly', server.uri('drive-scsi0')])) as MapRow[]
+    expect(await map(whole)).toEqual([expect.objectContaining({ offset: 0, type: 1 })])
+    expect(whole.err()).toMatch(/^drive-scsi0: .* to read \(new\)/m)
+    expect(await access('teardown', 'tape', '--success')).toBe(0)
+    expect(await access('setup', 'tape', `${store}::vm/100/latest`, '--bitmap', 'weekly')).toBe(0)
+    const changed = await start(['--access', 'tape', ...state])
+    expect(changed.err()).toMatch(/^drive-scsi0: 37\.8 MiB to read \(used\)/m)
+    const dirty = (rows: MapRow[]) => rows.filter(({ type }) => type === 1).map(({ offset, length }) => [offset, length])
+    const since = JSON.parse(await runOk('nbdinfo', ['--json', `--map=${CONTEXT}`, program.uri('drive-scsi0')])) as MapRow[]
+    expect(dirty(await map(changed))).toEqual(dirty(since))
+    await runOk('nbdcopy', [changed.uri('drive-scsi0'), join(folder, 'now')])
+    expect(sha256(readFileSync(join(folder, 'now')))).toBe(truthOf(3).get('drive-scsi0')!.sha256)
+    // The run failed: what it was to read is to be read again, whatever else is by then.
+    expect(await access('teardown', 'tape', '--failure')).toBe(0)
+    expect(await access('setup', 'tape', `${store}::vm/100/${SECOND}`, '--bitmap', 'weekly')).toBe(0)
+    expect(dirty(await map(await start(['--access', 'tape', ...state])))).toEqual(dirty(since))
+  })
+
   it('partitions, and disks that were not there, have none', async () => {
     const uri = program.uri('drive-scsi0/p3-root.ext4')
     expect(await runOk('nbdinfo', ['--json', '--no-content', uri])).not.toContain('dirty-bitmap')
@@ -250,9 +274,20 @@ describeWith({ golden: true, programs: PROGRAMS }, 'what changed', () => {
     [['--since', '2001-01-01T00:00:00Z'], 4, 'no such finished snapshot'],
     [['--since', 'vm/100'], 2, 'is no snapshot'],
     [['--bitmap', 'b'], 2, '--bitmap belongs to --since'],
+    [['--access', 'tape'], 2, '--access stands in place of SOURCE'],
   ])('%j is refused', async (args, code, message) => {
     const output = captureOutput()
     expect(await main(['nbd', `${store}::vm/100/latest`, ...args], output)).toBe(code)
+    expect(output.texts.err).toContain(message)
+  })
+
+  it.each([
+    [[], 'say what is to be served'],
+    [['--access', 'nobody'], 'no access of nobody is set up'],
+    [['--access', 'nobody', '--since', SECOND], '--access and --since exclude each other'],
+  ])('without SOURCE %j is refused', async (args, message) => {
+    const output = captureOutput()
+    expect(await main(['nbd', ...args, '--state-dir', join(folder, 'none')], output)).toBe(2)
     expect(output.texts.err).toContain(message)
   })
 })

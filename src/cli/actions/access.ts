@@ -1,12 +1,12 @@
-import { accessRanges, findActive, setupAccess, teardownAccess, type Access, type DiskAccess } from '../../access/access.js'
+import { accessRanges, setupAccess, teardownAccess, type Access, type DiskAccess } from '../../access/access.js'
 import { groupName, type AccessState, type GroupPlace } from '../../access/access-state.js'
 import { exportName, GroupDisks } from '../../access/snapshot-disks.js'
-import { StateFiles } from '../../access/state-files.js'
-import { stateEnvironment, stateFolder } from '../../access/state-folder.js'
+import type { StateFiles } from '../../access/state-files.js'
 import { escapeName, escapeText } from '../../bytes/names.js'
 import { UsageError } from '../../errors/errors.js'
 import type { ResolvedSource, StoreSource } from '../../source/resolve-source.js'
 import { formatSelector } from '../../source/source-string.js'
+import { chooseAccess, groupSource, openStateFiles } from '../choose-access.js'
 import { paintHead } from '../colors.js'
 import type { CommandContext } from '../context.js'
 import { describeError } from '../describe-error.js'
@@ -14,7 +14,6 @@ import { EXIT } from '../exit-codes.js'
 import { formatTime } from '../format-entry.js'
 import { findStoreSource, withSource } from '../open-source.js'
 import { formatSize } from '../parse-size.js'
-import { argToBytes } from '../raw-args.js'
 import type { StoreArguments } from '../store-options.js'
 import { formatTable } from '../table.js'
 
@@ -36,8 +35,7 @@ const ACCESS_VERSION = 1
 
 /** `pbsfs access`: what another backup program asks before and tells after it copies disks. */
 export async function access(action: AccessAction, args: AccessArguments, context: CommandContext): Promise<number> {
-  const folder = stateFolder(args.stateDir === undefined ? undefined : argToBytes(args.stateDir).toString(), stateEnvironment(context.env))
-  const files = new StateFiles(folder)
+  const files = openStateFiles(args, context)
   requireOperands(action, args.operands)
   switch (action) {
     case 'setup':
@@ -79,9 +77,9 @@ async function setup(files: StateFiles, args: AccessArguments, context: CommandC
 
 async function ranges(files: StateFiles, args: AccessArguments, context: CommandContext): Promise<number> {
   const [target, name] = args.operands as [string, string]
-  const state = chooseActive(files, target, args.group, context)
+  const state = chooseAccess(files, target, args.group, context)
   const { place, active } = state
-  const source = `${place.store.replaceAll('::', ':\\x3a')}::${groupName(place)}`
+  const source = groupSource(place)
   return withSource({ ...args, source, repository: undefined, ns: undefined }, context, async ({ view }) => {
     const { disk, ranges: found, bitmap, action, reason } = await accessRanges(new GroupDisks(view), state, name)
     const { output } = context
@@ -100,7 +98,7 @@ async function ranges(files: StateFiles, args: AccessArguments, context: Command
 async function teardown(files: StateFiles, args: AccessArguments, context: CommandContext): Promise<number> {
   const target = args.operands[0]!
   if (args.success === args.failure) throw new UsageError('say how the run ended: --success or --failure')
-  const { place } = chooseActive(files, target, args.group, context)
+  const { place } = chooseAccess(files, target, args.group, context)
   const { id, snapshot } = await teardownAccess(files, { target, place, success: args.success, id: args.id })
   if (args.json) context.output.out(toJson({ target, id, group: groupName(place), snapshot, success: args.success }))
   return EXIT.ok
@@ -114,13 +112,6 @@ async function list(files: StateFiles, args: AccessArguments, { output }: Comman
   else output.out(shown.length === 0 ? 'no accesses here\n' : paintHead(formatTable([['TARGET', 'DISK', 'BITMAP', 'HOLDS', 'SET UP'], ...shown.flatMap(stateRows)]), output.colors))
   for (const problem of problems) output.err(`pbsfs: ${describeError(problem)}\n`)
   return problems.length > 0 ? EXIT.damaged : EXIT.ok
-}
-
-/** The one access of a target that is set up; damaged files are told, in case it is in one of them. */
-function chooseActive(files: StateFiles, target: string, group: string | undefined, { output }: CommandContext): AccessState {
-  const { states, problems } = files.list()
-  for (const problem of problems) output.err(`pbsfs: ${describeError(problem)}\n`)
-  return findActive(states, target, group)
 }
 
 function snapshotOf(source: ResolvedSource): StoreSource {

@@ -1,4 +1,7 @@
-import { escapeName } from '../../bytes/names.js'
+import { accessRanges } from '../../access/access.js'
+import { groupName } from '../../access/access-state.js'
+import { GroupDisks } from '../../access/snapshot-disks.js'
+import { escapeName, escapeText } from '../../bytes/names.js'
 import { createLog, openLogFile, stderrTarget, type DaemonLog } from '../../daemon/log.js'
 import type { LogLevel } from '../../daemon/log-level.js'
 import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
@@ -8,10 +11,12 @@ import { DiskTable, type Disk } from '../../nbd/disk-table.js'
 import { isLoopback, nbdUri, parseTcpAddress, unixAddress, type ListenAddress } from '../../nbd/listen-address.js'
 import { NbdServer } from '../../nbd/server.js'
 import { readCertificates, readPskFile, tlsStarter, type TlsCredentials } from '../../nbd/tls-credentials.js'
+import { chooseAccess, groupSource, openStateFiles } from '../choose-access.js'
 import type { CommandContext } from '../context.js'
 import { onlyDisk, openDiskOverlay } from '../disk-overlay.js'
 import { EXIT } from '../exit-codes.js'
 import { withDisks, type DiskArguments, type Note } from '../open-disks.js'
+import { formatSize } from '../parse-size.js'
 import { argToBytes } from '../raw-args.js'
 import { formatTable } from '../table.js'
 
@@ -19,6 +24,10 @@ export interface NbdArguments extends DiskArguments {
   readonly socket: string | undefined
   readonly listen: string | undefined
   readonly overlay: string | undefined
+  /** TARGET-ID of an access that is set up, in place of sources; `group` chooses among several. */
+  readonly access: string | undefined
+  readonly group: string | undefined
+  readonly stateDir: string | undefined
   readonly tls: boolean
   readonly tlsCertificates: string | undefined
   readonly tlsPsk: string | undefined
@@ -37,9 +46,11 @@ const END_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 export async function nbd(args: NbdArguments, context: CommandContext): Promise<number> {
   const { address, credentials } = readNetworkArguments(args)
   if (args.bitmap !== undefined && args.since === undefined) throw new UsageError('--bitmap belongs to --since')
+  const wanted = args.access === undefined ? args : disksOfAccess(args, args.access, context)
+  if (wanted.sources.length === 0) throw new UsageError('say what is to be served', { remedy: 'Name a SOURCE, or an access that is set up: --access TARGET-ID' })
   const log = openLog(args)
   try {
-    await withDisks(args, context, log, async (disks, note) => {
+    await withDisks(wanted, context, log, async (disks, note) => {
       const overlay = args.overlay === undefined ? undefined : await openDiskOverlay(onlyDisk(disks), argToBytes(args.overlay))
       try {
         const shown = overlay === undefined ? disks : [overlay.disk]
@@ -61,6 +72,26 @@ export async function nbd(args: NbdArguments, context: CommandContext): Promise<
     return EXIT.ok
   } finally {
     log.close()
+  }
+}
+
+/** The disks of an access, each with what its target has to read. */
+function disksOfAccess(args: NbdArguments, target: string, context: CommandContext): DiskArguments {
+  if (args.sources.length > 0) throw new UsageError('--access stands in place of SOURCE: the snapshot is that of the access')
+  if (args.since !== undefined || args.overlay !== undefined) throw new UsageError(`--access and --${args.since !== undefined ? 'since' : 'overlay'} exclude each other`)
+  const state = chooseAccess(openStateFiles(args, context), target, args.group, context)
+  const { place, active } = state
+  const folder = groupName(place)
+  return {
+    ...args,
+    repository: undefined,
+    ns: undefined,
+    sources: [`${groupSource(place)}/${active!.snapshot}`],
+    bitmapOf: async ({ image, name }, view) => {
+      const { bitmap, action, ranges, reason } = await accessRanges(new GroupDisks(view, folder), state, image)
+      context.output.err(`${escapeName(name)}: ${formatSize(ranges.bytes)} to read (${action}${reason === undefined ? '' : `: ${escapeText(reason)}`})\n`)
+      return bitmap === undefined ? undefined : { name: bitmap, ranges: () => Promise.resolve(ranges) }
+    },
   }
 }
 

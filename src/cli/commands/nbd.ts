@@ -9,6 +9,9 @@ const options = {
   overlay: { type: 'string', requiresArg: true, describe: 'File that takes what is written to the disk, which can be written to then; the backup never changes' },
   since: { type: 'string', requiresArg: true, describe: 'Tell what changed since this snapshot: a TIME of the same machine, or TYPE/ID/TIME of the store' },
   bitmap: { type: 'string', requiresArg: true, describe: 'With --since: tell it as qemu:dirty-bitmap:NAME (default: the time)' },
+  access: { type: 'string', requiresArg: true, describe: 'In place of SOURCE: the disks of the access that TARGET-ID has set up, with its bitmap' },
+  group: { type: 'string', requiresArg: true, describe: 'With --access: like vm/100, where the target has set up several' },
+  'state-dir': { type: 'string', requiresArg: true, describe: 'With --access: folder of what is remembered (default as for access)' },
   tls: { type: 'boolean', describe: 'Serve nobody without TLS; needs one of the next two' },
   'tls-certificates': { type: 'string', requiresArg: true, describe: 'Folder with server-cert.pem, server-key.pem and ca-cert.pem' },
   'tls-psk': { type: 'string', requiresArg: true, describe: 'File with keys that clients know, NAME:HEX lines as psktool writes them' },
@@ -21,28 +24,32 @@ const options = {
 
 export function nbdCommand(choose: Choose): CommandModule {
   return {
-    command: 'nbd <sources..>',
+    command: 'nbd [sources..]',
     describe: 'Serve disk images to NBD clients, like qemu-img',
     builder: (yargs: Argv) =>
       yargs
-        .usage('pbsfs nbd SOURCE... [options]')
+        .usage('pbsfs nbd SOURCE... [options]\npbsfs nbd --access TARGET-ID [options]')
         .positional('sources', { type: 'string', array: true, describe: 'PATH::SELECTOR of an image, a partition, a snapshot, a group or more' })
         .options(options)
         .options(STORE_OPTIONS)
         .example('pbsfs nbd /mnt/datastore/main::vm/100/latest', 'All disks of a machine; prints how clients name them')
         .example('pbsfs nbd /mnt/datastore/main::vm/100/latest/drive-scsi0.img --socket /tmp/d', 'One disk')
         .example('pbsfs nbd main::vm/100/latest --since 2026-01-01T00:00:00Z', 'What changed, for a tool that copies increments')
+        .example('pbsfs nbd --access tape --socket /tmp/s', 'The same for the access that was set up for it')
         .example('pbsfs nbd main::vm/100 --listen 0.0.0.0:10809 --tls-certificates /etc/pki/qemu', 'For other hosts'),
     handler: (argv) => {
       const sources = listOf(argv['sources'])
       const args = {
-        ...readStoreArguments({ ...argv, source: sources[0] }),
+        ...readStoreArguments({ ...argv, source: sources[0] ?? '/' }),
         sources,
         socket: lastOf(argv['socket']),
         listen: lastOf(argv['listen']),
         overlay: lastOf(argv['overlay']),
         since: lastOf(argv['since']),
         bitmap: lastOf(argv['bitmap']),
+        access: lastOf(argv['access']),
+        group: lastOf(argv['group']),
+        stateDir: lastOf(argv['stateDir']),
         tls: argv['tls'] === true,
         tlsCertificates: lastOf(argv['tlsCertificates']),
         tlsPsk: lastOf(argv['tlsPsk']),

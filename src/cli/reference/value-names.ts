@@ -2,6 +2,7 @@ import type { CommandOption } from './describe-command.js'
 
 /** What stands for the value of an option in the reference, and tells a completion what to offer. */
 const VALUE_NAMES: Readonly<Record<string, string>> = {
+  access: 'TARGET-ID',
   bitmap: 'NAME',
   'cache-size': 'SIZE',
   damaged: 'HOW',
