@@ -4,6 +4,7 @@ import { quoteBytes } from '../bytes/shell-quote.js'
 import { MountError, UsageError } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'
 import { PBSFS_TYPE } from '../fuse/mountinfo.js'
+import { canonicalPath } from '../posix/canonical-path.js'
 import { findMount, type MountTable } from './mount-table.js'
 import { isInside, resolveMountpoint } from './mountpoint.js'
 
@@ -13,6 +14,8 @@ export interface PreflightRequest {
   readonly cwd: Uint8Array
   /** Canonical paths of the datastore or archive that will be read. */
   readonly sourcePaths: readonly Uint8Array[]
+  /** Folder that takes what is written, from the root on; undefined: nothing is. */
+  readonly overlay?: Buffer | undefined
   /** Mount over what lies there. */
   readonly nonempty: boolean
   /** Removes what dead daemons left behind, among it mountpoints they made. */
@@ -43,6 +46,7 @@ export async function prepareMountpoint(request: PreflightRequest, table: MountT
   const isMounted = (path: Buffer) => findMount(table.list(), path) !== undefined
   const mountpoint = resolveMountpoint(request.mountpoint, request.cwd, isMounted)
   for (const source of request.sourcePaths) refuseOverlap(mountpoint, source)
+  if (request.overlay !== undefined) refuseOwnOverlay(mountpoint, canonicalPath(request.overlay))
   await clearStale(mountpoint, table, log)
   request.removeLeftovers()
   if (makeFolder(mountpoint)) return { mountpoint, created: true, inherited: false }
@@ -58,6 +62,13 @@ function refuseOverlap(mountpoint: Buffer, source: Uint8Array): void {
     inSource ? `the mountpoint ${place} lies in the source ${store}` : `the mountpoint ${place} would hide the source ${store}`,
     { path: place, remedy: 'Choose a mountpoint outside of it.' },
   )
+}
+
+/** The mount would write to itself, and wait for itself for ever. */
+function refuseOwnOverlay(mountpoint: Buffer, overlay: Buffer): void {
+  if (!isInside(overlay, mountpoint)) return
+  const path = escapeName(overlay)
+  throw new UsageError(`the overlay ${path} lies in the mountpoint ${escapeName(mountpoint)}`, { path, remedy: 'Choose a folder outside of it.' })
 }
 
 async function clearStale(mountpoint: Buffer, table: MountTable, log: Log): Promise<void> {

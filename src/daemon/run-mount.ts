@@ -88,6 +88,7 @@ async function runPrepared(
       mountpoint: decodeBytes(config.mountpoint),
       cwd: decodeBytes(config.source.cwd),
       sourcePaths: source.paths,
+      overlay: config.overlay === undefined ? undefined : decodeBytes(config.overlay),
       nonempty: config.options.nonempty,
       removeLeftovers: () => removeAllLeftovers(table, log),
     },

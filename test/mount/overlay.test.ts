@@ -129,6 +129,15 @@ describeWith({ fuse: true }, 'images that are written to', () => {
     expect(readFileSync(join(second.path, '.pbsfs/errors'), 'utf8')).toMatch(/map of the disk is damaged/)
   })
 
+  it.each([['mnt/deep'], ['mnt'], ['made'], ['made/deep']])('a mount is not its own overlay: %s', async (place) => {
+    const store = writeStore('store', image)
+    mkdirSync(rig.at('mnt'), { recursive: true })
+    const mountpoint = place.split('/')[0]!
+    const { code, err } = await rig.pbsfs(['mount', store, rig.at(mountpoint), '--overlay', rig.at(place)])
+    expect([code, err]).toEqual([2, expect.stringMatching(/the overlay .* lies in the mountpoint/)])
+    expect(existsSync(rig.at('made'))).toBe(false)
+  })
+
   it('nothing is made in a datastore', async () => {
     const store = writeStore('store', image)
     await expect(rig.mount(store, { args: ['--overlay', join(store, 'overlay')] })).rejects.toThrow(/lies in the datastore .*, which is never written to/)
