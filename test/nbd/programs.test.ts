@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, unlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { main } from '#src/cli/main.js'
 import { captureOutput } from '../support/captured-output.js'
 import { noise } from '../support/chunk-rig.js'
-import { DatastoreWriter } from '../support/datastore-writer.js'
+import { DatastoreWriter, digestOf, encodeFixedIndex, indexCsum } from '../support/datastore-writer.js'
 import { goldenDir } from '../support/golden.js'
 import { extentsOf, NbdClient } from '../support/nbd-client.js'
 import { nbdPrograms, type NbdProgram } from '../support/nbd-program.js'
@@ -41,7 +41,7 @@ function truthOf(generation: number): Map<string, { size: number; sha256: string
   return new Map(rowsOf(generation).flatMap(({ archive, size, sha256: digest }) => (archive === undefined ? [] : [[archive.replace('.img.fidx', ''), { size: size!, sha256: digest! }]])))
 }
 
-interface MapRow { start?: number; offset?: number; length: number; data?: boolean; type?: number } // prettier-ignore
+interface MapRow { start?: number; offset?: number; length: number; size?: number; data?: boolean; type?: number } // prettier-ignore
 
 describeWith({ golden: true, programs: PROGRAMS }, 'disks of the real server', () => {
   let program: NbdProgram
@@ -339,6 +339,74 @@ describeWith({ golden: true, programs: PROGRAMS }, 'with an overlay', () => {
     const output = captureOutput()
     expect(await main(['nbd', ...sources, '--overlay', file], output)).toBe(2)
     expect(output.texts.err).toContain(message)
+  })
+})
+
+describeWith({ golden: true, programs: PROGRAMS }, 'with TLS', () => {
+  const KEY = '0123456789abcdef'.repeat(4)
+  const keys = (name: string, key: string): string => {
+    mkdirSync(join(folder, name), { mode: 0o700 })
+    writeFileSync(join(folder, name, 'keys.psk'), `alice:${key}\n`, { mode: 0o600 })
+    return join(folder, name)
+  }
+  const disk = `${store}::${FIRST}/drive-efidisk0.img`
+  const qemuImg = (program: NbdProgram, psk: string | undefined, ...args: string[]) => {
+    const options = `driver=nbd,server.type=unix,server.path=${program.socket},export=drive-efidisk0`
+    const credentials = ['--object', `tls-creds-psk,id=tls0,dir=${psk},username=alice,endpoint=client`]
+    return runProgram('qemu-img', [args[0]!, ...(psk === undefined ? [] : credentials), '--image-opts', `${options}${psk === undefined ? '' : ',tls-creds=tls0'}`, ...args.slice(1)])
+  }
+
+  it('qemu-img reads with the key, and is told why not with another, with none, and by a server that has none', async () => {
+    const right = keys('right', KEY)
+    const wrong = keys('wrong', KEY.replaceAll('0', '1'))
+    const program = await start([disk, '--tls', '--tls-psk', join(right, 'keys.psk')])
+    const copy = join(folder, 'encrypted.raw')
+    expect(await qemuImg(program, right, 'convert', '-O', 'raw', copy)).toMatchObject({ code: 0 })
+    expect(sha256(readFileSync(copy))).toBe(truthOf(1).get('drive-efidisk0')!.sha256)
+    // The printed URI is complete: libnbd needs nothing more.
+    expect(await runOk('nbdinfo', ['--size', program.uri('drive-efidisk0')])).toBe('540672\n')
+    expect((await qemuImg(program, wrong, 'info')).err).toContain('TLS handshake failed')
+    expect((await qemuImg(program, undefined, 'info')).err).toContain('this server wants TLS')
+    expect((await qemuImg(await start([disk]), right, 'info')).err).toContain('this server has no TLS')
+  })
+})
+
+describeWith({ programs: PROGRAMS }, 'a disk of 1 TiB', () => {
+  const CHUNK = 1 << 22
+  const COUNT = 1 << 18
+  const place = { type: 'vm' as const, id: '1' }
+  const path = join(folder, 'large')
+  const times = ['2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z'] as const
+
+  /** Every second chunk is a hole; of the others the store has none, so that whoever reads one gets an error. */
+  beforeAll(() => {
+    const writer = new DatastoreWriter(path)
+    const zeros = digestOf(Buffer.alloc(CHUNK))
+    const digests = Buffer.alloc(COUNT * 32)
+    for (let i = 0; i < COUNT; i++) {
+      if (i % 2 === 0) zeros.copy(digests, i * 32)
+      else digests.writeUInt32LE(i, i * 32)
+    }
+    for (const time of times) {
+      if (time === times[1]) for (let i = 1; i < COUNT; i += 1024) digests[i * 32 + 31] = 1
+      const index = encodeFixedIndex(COUNT * CHUNK, [digests])
+      const snapshot = writer.snapshot(place, time)
+      snapshot.addFile('drive-scsi0.img.fidx', index, COUNT * CHUNK, indexCsum(index))
+      snapshot.finish()
+    }
+  })
+
+  it('is mapped, and compared with what it was, without a look at its chunks', async () => {
+    const program = await start([`${path}::vm/1/${times[1]}/drive-scsi0.img`, '--since', times[0], '--bitmap', 'b'])
+    const map = async (...args: string[]) => JSON.parse(await runOk('nbdinfo', ['--json', ...args, program.uri('drive-scsi0')])) as MapRow[]
+    const rows = await map('--map')
+    expect(rows).toHaveLength(COUNT)
+    expect(rows.every(({ offset, length, type }, i) => offset === i * CHUNK && length === CHUNK && type === (i % 2 === 0 ? 3 : 0))).toBe(true)
+    const dirty = (await map('--map=qemu:dirty-bitmap:b')).filter(({ type }) => type === 1)
+    expect(dirty.map(({ offset, length }) => [offset, length])).toEqual(Array.from({ length: COUNT / 1024 }, (_, i) => [(i * 1024 + 1) * CHUNK, CHUNK]))
+    const totals = await map('--map', '--totals')
+    expect(totals.map(({ size, type }) => [type, size])).toEqual([[0, (COUNT / 2) * CHUNK], [3, (COUNT / 2) * CHUNK]])
+    expect(program.err()).not.toContain(' warn ')
   })
 })
 
