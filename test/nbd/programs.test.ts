@@ -373,7 +373,8 @@ describeWith({ golden: true, programs: PROGRAMS }, 'with TLS', () => {
 
 describeWith({ programs: PROGRAMS }, 'a disk of 1 TiB', () => {
   const CHUNK = 1 << 22
-  const COUNT = 1 << 18
+  // Odd: partition tables are looked for at both ends, where nothing has to be read then.
+  const COUNT = (1 << 18) + 1
   const place = { type: 'vm' as const, id: '1' }
   const path = join(folder, 'large')
   const times = ['2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z'] as const
@@ -403,9 +404,9 @@ describeWith({ programs: PROGRAMS }, 'a disk of 1 TiB', () => {
     expect(rows).toHaveLength(COUNT)
     expect(rows.every(({ offset, length, type }, i) => offset === i * CHUNK && length === CHUNK && type === (i % 2 === 0 ? 3 : 0))).toBe(true)
     const dirty = (await map('--map=qemu:dirty-bitmap:b')).filter(({ type }) => type === 1)
-    expect(dirty.map(({ offset, length }) => [offset, length])).toEqual(Array.from({ length: COUNT / 1024 }, (_, i) => [(i * 1024 + 1) * CHUNK, CHUNK]))
+    expect(dirty.map(({ offset, length }) => [offset, length])).toEqual(Array.from({ length: 256 }, (_, i) => [(i * 1024 + 1) * CHUNK, CHUNK]))
     const totals = await map('--map', '--totals')
-    expect(totals.map(({ size, type }) => [type, size])).toEqual([[0, (COUNT / 2) * CHUNK], [3, (COUNT / 2) * CHUNK]])
+    expect(totals.map(({ size, type }) => [type, size])).toEqual([[0, Math.floor(COUNT / 2) * CHUNK], [3, Math.ceil(COUNT / 2) * CHUNK]])
     expect(program.err()).not.toContain(' warn ')
   })
 })
