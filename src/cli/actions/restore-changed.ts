@@ -16,7 +16,7 @@ import { Interruption } from '../interruption.js'
 import { findTarget, withSource, type OpenSource } from '../open-source.js'
 import { formatDuration, formatSize } from '../parse-size.js'
 import { Progress } from '../progress.js'
-import type { RestoreArguments } from './restore.js'
+import type { RestoreArguments } from '../restore-arguments.js'
 
 /** `pbsfs restore --changed`: rolls a disk back to an image by writing only what differs. */
 export async function restoreChangedOnly(args: RestoreArguments, context: CommandContext, source: OpenSource, target: Buffer): Promise<ExitCode> {

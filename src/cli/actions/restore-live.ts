@@ -26,7 +26,7 @@ import { findTarget, type OpenSource } from '../open-source.js'
 import { formatDuration, formatSize, parseSize } from '../parse-size.js'
 import { Progress } from '../progress.js'
 import { argToBytes } from '../raw-args.js'
-import type { RestoreArguments } from './restore.js'
+import type { RestoreArguments } from '../restore-arguments.js'
 
 /** How often it is looked whether the last client has gone, in ms. */
 const CLIENTS_MS = 250

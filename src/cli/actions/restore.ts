@@ -25,32 +25,8 @@ import { stream } from '../output.js'
 import { formatSize } from '../parse-size.js'
 import { Progress } from '../progress.js'
 import { argToBytes, bytesToArg } from '../raw-args.js'
-import type { StoreArguments } from '../store-options.js'
+import type { RestoreArguments } from '../restore-arguments.js'
 import { vendorPlaceText } from '../source-text.js'
-
-export interface RestoreArguments extends StoreArguments {
-  readonly target: string
-  /** Set in the form of the vendor's client: SNAPSHOT ARCHIVE TARGET. */
-  readonly more: string | undefined
-  readonly patterns: readonly string[]
-  readonly excludes: readonly string[]
-  readonly overwrite: boolean
-  readonly ignoreOwnership: boolean
-  readonly ignorePermissions: boolean
-  readonly ignoreAcls: boolean
-  readonly ignoreXattrs: boolean
-  readonly dryRun: boolean
-  readonly verify: boolean
-  /** Only what differs from an image is written. */
-  readonly changed: boolean
-  /** The disk is used while it is copied. */
-  readonly live: boolean
-  readonly socket: string | undefined
-  readonly rate: string | undefined
-  /** SOURCE of what the target holds. */
-  readonly since: string | undefined
-  readonly json: boolean
-}
 
 /** What an entry costs beside its bytes, as bytes that take as long. */
 const ENTRY_BYTES = 16 * 1024
