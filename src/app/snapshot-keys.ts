@@ -126,18 +126,22 @@ export class SnapshotKeys {
   #missing(place: string, needs: string, fields: Readonly<Record<string, string>>): KeyError {
     const remedy = 'Give its key with --keyfile FILE, or the private master key with --master-keyfile FILE.'
     const error = new KeyError(`${place}: ${needs}`, { stream: place, ...fields, remedy })
-    if (this.#settings.problems.add(error)) this.#settings.log.warn(error.message, { stream: place })
+    if (this.#settings.problems.add(error)) this.#settings.log.warn(error.message, { stream: place, remedy })
     return error
   }
 
   #refuse(place: string, signature: 'wrong' | 'missing', why: string, keys: readonly RingKey[]): Judgement {
-    const refusal = new IntegrityError(`${place}: ${why}`, { stream: place, remedy: 'Look at it all the same with --force.' })
-    this.#report(this.force ? 'warn' : 'error', refusal.message, place)
+    const remedy = 'Look at it all the same with --force.'
+    const refusal = new IntegrityError(`${place}: ${why}`, { stream: place, remedy })
+    if (this.force) this.#report('warn', refusal.message, place)
+    else this.#report('error', refusal.message, place, remedy)
     return { signature, needs: undefined, missingKey: undefined, refusal: this.force ? undefined : refusal, keys }
   }
 
-  #report(level: 'warn' | 'error', message: string, place: string): void {
-    if (this.#settings.problems.add(new IntegrityError(message, { stream: place }))) this.#settings.log[level](message, { stream: place })
+  /** With a remedy: the same stands in the error that whoever opens the place gets. */
+  #report(level: 'warn' | 'error', message: string, place: string, remedy?: string): void {
+    const fields = { stream: place, ...(remedy === undefined ? {} : { remedy }) }
+    if (this.#settings.problems.add(new IntegrityError(message, { stream: place }))) this.#settings.log[level](message, fields)
   }
 
   /** The key the manifest names, or the one that made its signature. `note`: what came of looking for it. */

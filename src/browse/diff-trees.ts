@@ -1,6 +1,7 @@
 import { equalBytes } from '../bytes/names.js'
+import { PARTS_SUFFIX } from '../tree/archive-versions.js'
 import { digestContent, identifyContent } from './content-identity.js'
-import { isDirectory, isRegular, isSymlink, type Found, type TreeView } from './tree-view.js'
+import { isAboveArchives, isDirectory, isRegular, isSymlink, type Found, type TreeView } from './tree-view.js'
 
 export type ChangedPart = 'type' | 'content' | 'target' | 'mode' | 'owner' | 'time' | 'device' | 'xattrs'
 
@@ -16,6 +17,12 @@ export interface DiffOptions {
   readonly onError: (error: unknown, path: Buffer) => void
 }
 
+/** What the server writes about a snapshot, and what is made of its archives. */
+const RECORDS = new Set(['index.json', 'catalog.pcat1'])
+
+/** Names of attributes that tell what the server knows of a snapshot. */
+const OWN_ATTRIBUTES = 'user.pbs.'
+
 interface Side {
   readonly view: TreeView
   readonly root: Found
@@ -23,7 +30,9 @@ interface Side {
 
 /**
  * What differs between two trees, by path. The time of a folder alone is no difference: it tells that its entries
- * changed, and they are named. Contents of the same size and time are taken for the same unless `readContent`.
+ * changed, and they are named. Contents of the same size and time are taken for the same unless `readContent`. Of what
+ * lies above archives contents alone count: it has no times and owners of its own, and what is no part of the backup
+ * (links to the newest, folders of partitions, what the server notes) is left out.
  */
 export async function diffTrees(before: Side, after: Side, options: DiffOptions): Promise<TreeChange[]> {
   const changes: TreeChange[] = []
@@ -63,11 +72,19 @@ async function addAll(kind: 'added' | 'removed', view: TreeView, found: Found, p
 async function entriesOf(view: TreeView, dir: Found, path: Buffer, { onError }: DiffOptions): Promise<Map<string, Found>> {
   const entries = new Map<string, Found>()
   try {
-    for await (const found of view.list(dir)) entries.set(found.name.toString('latin1'), found)
+    for await (const found of view.list(dir)) {
+      const name = found.name.toString('latin1')
+      if (!isAboveArchives(found) || !isDerived(found, name)) entries.set(name, found)
+    }
   } catch (error) {
     onError(error, path)
   }
   return entries
+}
+
+function isDerived(found: Found, name: string): boolean {
+  if (isSymlink(found)) return true
+  return isDirectory(found) ? name.endsWith(PARTS_SUFFIX) : RECORDS.has(name)
 }
 
 async function compareEntries(viewA: TreeView, a: Found, viewB: TreeView, b: Found, options: DiffOptions, path: Buffer): Promise<ChangedPart[]> {
@@ -81,7 +98,7 @@ async function compareEntries(viewA: TreeView, a: Found, viewB: TreeView, b: Fou
     if (x.major !== y.major || x.minor !== y.minor) parts.push('device')
     if (x.mode !== y.mode) parts.push('mode')
     if (x.uid !== y.uid || x.gid !== y.gid) parts.push('owner')
-    if (!sameTime && !isDirectory(a)) parts.push('time')
+    if (!sameTime && !isDirectory(a) && !isAboveArchives(a)) parts.push('time')
     if (await xattrsDiffer(viewA, a, viewB, b)) parts.push('xattrs')
   } catch (error) {
     options.onError(error, path)
@@ -90,21 +107,29 @@ async function compareEntries(viewA: TreeView, a: Found, viewB: TreeView, b: Fou
 }
 
 async function contentDiffers(viewA: TreeView, a: Found, viewB: TreeView, b: Found, sameTime: boolean, readContent: boolean): Promise<boolean> {
-  if (a.attr.size !== b.attr.size) return true
+  const isAbove = isAboveArchives(a)
+  if (a.attr.size !== b.attr.size && !isAbove) return true
   const [one, other] = [await identifyContent(viewA, a).catch(() => undefined), await identifyContent(viewB, b).catch(() => undefined)]
   if (one !== undefined && one === other) return false
-  if (readContent) return (await digestContent(viewA, a)) !== (await digestContent(viewB, b))
+  // Of a disk the digests of its chunks tell everything; anything else up there is small.
+  if (isAbove && one !== undefined && other !== undefined) return true
+  if (readContent || isAbove) return (await digestContent(viewA, a)) !== (await digestContent(viewB, b))
   return !sameTime
 }
 
 async function xattrsDiffer(viewA: TreeView, a: Found, viewB: TreeView, b: Found): Promise<boolean> {
-  const [one, other] = [await viewA.xattrs(a), await viewB.xattrs(b)]
+  const [one, other] = [await ownXattrs(viewA, a), await ownXattrs(viewB, b)]
   if (one.length !== other.length) return true
   const values = new Map(other.map(([name, value]) => [Buffer.from(name).toString('latin1'), value]))
   return one.some(([name, value]) => {
     const match = values.get(Buffer.from(name).toString('latin1'))
     return match === undefined || !equalBytes(match, value)
   })
+}
+
+async function ownXattrs(view: TreeView, found: Found): Promise<(readonly [name: Uint8Array, value: Uint8Array])[]> {
+  const all = await view.xattrs(found)
+  return isAboveArchives(found) ? all.filter(([name]) => !Buffer.from(name).toString('latin1').startsWith(OWN_ATTRIBUTES)) : all
 }
 
 /** A file that went and one that came with the same content are one that moved. */

@@ -65,19 +65,21 @@ async function run(given: readonly string[], output: Output, early: WaitingDaemo
       const [{ mount }, { plainMountArguments }] = await Promise.all([import('./actions/mount.js'), import('./mount-arguments.js')])
       return await mount(plainMountArguments(given.slice(1)), context)
     }
-    const [{ parseCommandLine }, { commandNames }, { asMountCommand }, { readVersion }] = await Promise.all([
+    const [{ parseCommandLine }, { commandNames }, { asMountCommand }, { readVersion }, { asksForJson, withErrorDocument }] = await Promise.all([
       import('./program.js'),
       import('./commands/commands.js'),
       import('./mount-helper.js'),
       import('./version.js'),
+      import('./json-errors.js'),
     ])
     const args = asMountCommand(given, commandNames()) ?? given
-    const parsed = await parseCommandLine(args, readVersion(), output.columns, process.env)
+    const parse = () => parseCommandLine(args, readVersion(), output.columns, process.env)
+    const parsed = await (asksForJson(args) ? withErrorDocument(output, parse) : parse())
     if ('help' in parsed) {
       output.out(parsed.help)
       return EXIT.ok
     }
-    return await parsed.action(context)
+    return await (parsed.json ? withErrorDocument(output, (watched) => parsed.action({ ...context, output: watched })) : parsed.action(context))
   } finally {
     daemon?.dismiss()
   }

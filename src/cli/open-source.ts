@@ -18,6 +18,7 @@ import { parseCount } from './parse-size.js'
 import { argToBytes } from './raw-args.js'
 import { storeSourceText } from './source-text.js'
 import type { StoreArguments } from './store-options.js'
+import { ToldOnce } from './told-once.js'
 
 /** A source that a command looks into. */
 export interface OpenSource {
@@ -56,11 +57,12 @@ export async function withSource<T>(
   const source = widen(await findStoreSource(args, context))
   const { output } = context
   const problems = new ProblemLog()
-  const tell = (message: string, fields?: ErrorFields): void => {
+  const told = new ToldOnce((message, fields) => {
     const place = fields?.['place'] ?? fields?.['path']
     const where = typeof place === 'string' && !message.includes(place) ? `${place}: ` : ''
     output.err(`pbsfs: ${escapeText(where + message)}\n`)
-  }
+  })
+  const remark = (message: string, fields?: ErrorFields): void => told.remark(message, fields)
   const silent = (): void => undefined
   // The threads that load do not keep the process alive by themselves.
   const alive = setInterval(silent, 60_000)
@@ -74,22 +76,27 @@ export async function withSource<T>(
       damaged: args.damage.damaged,
       fallbacks: await resolveFallbacks(args.damage.fallbacks.map(argToBytes), { cwd: currentFolder() }),
       locks: args.lock === undefined ? {} : { mode: args.lock },
-      log: log ?? { debug: silent, info: silent, warn: tell, error: tell },
+      log: log ?? { debug: silent, info: silent, warn: remark, error: remark },
       problems,
       renderStatus: () => Promise.resolve(''),
     })
     opened = tree
-    return await use({
+    const result = await use({
       opened: tree,
       view: new TreeView(tree.tree),
       source,
       problems,
       note: (error, place) => {
         const shown = place === undefined || place.length === 0 ? {} : { path: escapeName(place) }
-        if (problems.add(error, shown)) tell(error instanceof Error ? error.message : String(error), shown)
+        if (problems.add(error, shown)) told.problem(error instanceof Error ? error.message : String(error), shown)
       },
       exitCode: () => (problems.areKeysAlone ? EXIT.key : problems.count > 0 ? EXIT.damaged : EXIT.ok),
     })
+    told.end()
+    return result
+  } catch (error) {
+    told.end(error)
+    throw error
   } finally {
     clearInterval(alive)
     await opened?.close()

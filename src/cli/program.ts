@@ -11,7 +11,7 @@ import { nearestWord } from './suggest.js'
 const MAX_WIDTH = 110
 
 /** What a command line asks for. */
-export type Parsed = { readonly action: Action } | { readonly help: string }
+export type Parsed = { readonly action: Action; readonly json: boolean } | { readonly help: string }
 
 /** The parser with all commands. `choose` gets the work of the command that was named, `enter` its definition before that. */
 export function buildProgram(version: string, choose: (action: Action) => void, columns?: number, enter: (command: CommandModule) => void = () => undefined): Argv {
@@ -50,6 +50,7 @@ export async function parseCommandLine(given: readonly string[], version: string
   if (given[0] === 'find') refuseUnknownWords(args)
   let chosen: Action | undefined
   let help = ''
+  let json = false
   let applied: FromEnvironment = new Map()
   let command: CommandModule | undefined
   const program = buildProgram(version, (action) => (chosen = action), columns, (entered) => (command = entered))
@@ -65,16 +66,18 @@ export async function parseCommandLine(given: readonly string[], version: string
     throw error instanceof UsageError ? error : new UsageError(explain(message ?? String(error), args, optionNames(program)))
   })
   try {
-    await program.parseAsync(protectOperands(args), {}, (error, _argv, output) => {
+    const argv = (await program.parseAsync(protectOperands(args), {}, (error, _argv, output) => {
       if (error != null) throw error
       help = output
-    })
+    })) as Record<string, unknown>
+    json = argv['json'] === true
   } catch (error) {
     throw nameVariables(error, applied)
   }
   if (chosen === undefined) return { help: help + '\n' }
   const action = chosen
   return {
+    json,
     action: (context) =>
       action(context).catch((error: unknown) => {
         throw nameVariables(error, applied)

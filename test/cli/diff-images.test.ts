@@ -78,7 +78,7 @@ const FINE = [
 describe('pbsfs diff of images', () => {
   it('tells whole chunks from the indices, and 4 KiB blocks with --fine', async () => {
     expect(await json(at(DAYS[0]), at(DAYS[1]))).toEqual({
-      version: 1, sizeBefore: disk.length, sizeAfter: disk.length, granularity: CHUNK, tail: null, changedBytes: 2 * CHUNK, ranges: COARSE,
+      version: 1, sizeBefore: disk.length, sizeAfter: disk.length, granularity: CHUNK, tail: null, changedBytes: 2 * CHUNK, ranges: COARSE, problems: [],
     }) // prettier-ignore
     expect(await json(at(DAYS[0]), at(DAYS[1]), '--fine')).toMatchObject({ granularity: 4096, changedBytes: 12 * K, ranges: FINE })
     expect(await run(at(DAYS[0]), at(DAYS[1]), '--fine', '--exit-code')).toMatchObject({

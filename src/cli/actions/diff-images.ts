@@ -4,6 +4,7 @@ import { RangeList } from '../../bytes/range-list.js'
 import type { ReadAt } from '../../bytes/read-at.js'
 import { UnsupportedError } from '../../errors/errors.js'
 import type { CommandContext } from '../context.js'
+import type { ProblemDocument } from '../json-errors.js'
 import { stream, type Output } from '../output.js'
 import { formatSize } from '../parse-size.js'
 import { Progress } from '../progress.js'
@@ -24,6 +25,7 @@ const BATCH = 64 * 1024
 export async function diffImages(
   pair: ImagePair,
   note: (error: unknown) => void,
+  problems: () => readonly ProblemDocument[],
   { fine, json }: { readonly fine: boolean; readonly json: boolean },
   { output }: CommandContext,
 ): Promise<boolean> {
@@ -44,7 +46,7 @@ export async function diffImages(
   } else {
     for (let i = 0; i < candidates.count; i++) out.add(candidates.startOf(i), candidates.endOf(i))
   }
-  out.end(before.size, after.size)
+  out.end(before.size, after.size, problems)
   return out.count > 0 || before.size !== after.size
 }
 
@@ -89,8 +91,8 @@ class RangeOutput {
     if (this.#text.length >= BATCH) this.#flush()
   }
 
-  end(sizeBefore: number, sizeAfter: number): void {
-    if (this.#json) this.#text += `],"changedBytes":${this.#bytes}}\n`
+  end(sizeBefore: number, sizeAfter: number, problems: () => readonly ProblemDocument[]): void {
+    if (this.#json) this.#text += `],"changedBytes":${this.#bytes},"problems":${JSON.stringify(problems())}}\n`
     this.#flush()
     if (this.#json) return
     const tail = describeTail(sizeBefore, sizeAfter)

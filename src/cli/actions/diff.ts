@@ -6,6 +6,7 @@ import { UsageError } from '../../errors/errors.js'
 import type { CommandContext } from '../context.js'
 import { EXIT } from '../exit-codes.js'
 import { entryDocument } from '../format-entry.js'
+import { problemDocuments } from '../json-errors.js'
 import { DIFF_VERSION, diffImages, type ImagePair } from './diff-images.js'
 import { findTarget, withSource, type OpenSource } from '../open-source.js'
 import type { StoreArguments } from '../store-options.js'
@@ -28,7 +29,7 @@ export async function diff(args: DiffArguments, context: CommandContext): Promis
       if (isDirectory(a) !== isDirectory(b)) throw new UsageError('a folder and a file cannot be compared')
       const images = await findImages(before, a, after, b, args.fine)
       if (images === undefined && args.fine) throw new UsageError('--fine is for disk images')
-      const differs = images === undefined ? await diffEntries(before, a, after, b, args, context) : await diffImages(images, after.note, args, context)
+      const differs = images === undefined ? await diffEntries(before, a, after, b, args, context) : await diffImages(images, after.note, () => problemDocuments(before, after), args, context)
       const damaged = Math.max(before.exitCode(), after.exitCode())
       return damaged !== EXIT.ok ? damaged : differs && args.exitCode ? EXIT.failed : EXIT.ok
     }),
@@ -54,7 +55,7 @@ async function diffEntries(before: OpenSource, a: Found, after: OpenSource, b: F
     { view: after.view, root: b },
     { readContent: args.content, onError: after.note },
   )
-  if (args.json) output.out(JSON.stringify({ version: DIFF_VERSION, changes: changes.map(changeDocument) }, null, 2) + '\n')
+  if (args.json) output.out(JSON.stringify({ version: DIFF_VERSION, changes: changes.map(changeDocument), problems: problemDocuments(before, after) }, null, 2) + '\n')
   else output.out(changes.map(formatChange).join(''))
   return changes.length > 0
 }

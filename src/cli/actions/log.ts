@@ -6,6 +6,7 @@ import type { ResolvedSource } from '../../source/resolve-source.js'
 import { paintHead } from '../colors.js'
 import type { CommandContext } from '../context.js'
 import { entryDocument, formatMode, formatTime } from '../format-entry.js'
+import { problemDocuments } from '../json-errors.js'
 import { findStoreSource, withSource, type OpenSource } from '../open-source.js'
 import { argToBytes } from '../raw-args.js'
 import type { StoreArguments } from '../store-options.js'
@@ -41,10 +42,10 @@ export async function log(args: LogArguments, context: CommandContext): Promise<
       versions.push(version)
       if (version.problem !== undefined) source.note(version.problem, Buffer.from(version.snapshot))
     }
-    if (versions.every(({ found }) => found === undefined)) {
+    if (versions.every(({ found, problem }) => found === undefined && problem === undefined)) {
       throw new UsageError(`no snapshot of this group has ${escapeName(path)}; pbsfs find SOURCE --all -name NAME looks for it`)
     }
-    context.output.out(args.json ? toDocument(path, versions) : paintHead(formatVersions(versions, args.utc), context.output.colors))
+    context.output.out(args.json ? toDocument(path, versions, source) : paintHead(formatVersions(versions, args.utc), context.output.colors))
     return source.exitCode()
   }, groupOf)
 }
@@ -84,12 +85,12 @@ function formatVersions(versions: readonly FileVersion[], utc: boolean): string 
   return formatTable([['SNAPSHOT', 'MODE', 'SIZE', utc ? 'MODIFIED (UTC)' : 'MODIFIED', 'STATE'], ...rows])
 }
 
-function toDocument(path: Uint8Array, versions: readonly FileVersion[]): string {
+function toDocument(path: Uint8Array, versions: readonly FileVersion[], source: OpenSource): string {
   const entries = versions.map(({ snapshot, state, found, assumed }) => ({
     snapshot,
     state,
     assumed,
     entry: found === undefined ? null : entryDocument(path, found.attr),
   }))
-  return JSON.stringify({ version: LOG_VERSION, path: escapeName(path), versions: entries }, null, 2) + '\n'
+  return JSON.stringify({ version: LOG_VERSION, path: escapeName(path), versions: entries, problems: problemDocuments(source) }, null, 2) + '\n'
 }

@@ -3,6 +3,7 @@ import { walk } from '../../browse/walk.js'
 import { escapeName } from '../../bytes/names.js'
 import type { CommandContext } from '../context.js'
 import { entryDocument, entryRow, type EntryDocument } from '../format-entry.js'
+import { problemDocuments } from '../json-errors.js'
 import { findTarget, withSource, type OpenSource } from '../open-source.js'
 import { stream } from '../output.js'
 import type { StoreArguments } from '../store-options.js'
@@ -77,5 +78,5 @@ async function printJson(args: LsArguments, source: OpenSource, target: Found, {
   } else {
     for (const found of await entriesOf(source, target)) await add(found, found.name)
   }
-  output.out(JSON.stringify({ version: LS_VERSION, entries }, null, 2) + '\n')
+  output.out(JSON.stringify({ version: LS_VERSION, entries, problems: problemDocuments(source) }, null, 2) + '\n')
 }

@@ -2,6 +2,7 @@ import { isSymlink } from '../../browse/tree-view.js'
 import { escapeName } from '../../bytes/names.js'
 import type { CommandContext } from '../context.js'
 import { entryDocument, formatMode, formatTime, kindName } from '../format-entry.js'
+import { problemDocuments } from '../json-errors.js'
 import { findTarget, withSource } from '../open-source.js'
 import type { StoreArguments } from '../store-options.js'
 import { formatTable } from '../table.js'
@@ -28,7 +29,7 @@ export async function stat(args: StatArguments, context: CommandContext): Promis
     const name = found.name.length === 0 ? Buffer.from('.') : found.name
     if (args.json) {
       const values = xattrs.map(([key, value]) => ({ name: escapeName(key), hex: Buffer.from(value).toString('hex') }))
-      const document = { version: STAT_VERSION, ...entryDocument(name, attr, target), blocks: attr.blocks, xattrs: values }
+      const document = { version: STAT_VERSION, ...entryDocument(name, attr, target), blocks: attr.blocks, xattrs: values, problems: problemDocuments(source) }
       context.output.out(JSON.stringify(document, null, 2) + '\n')
       return source.exitCode()
     }
