@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { isAboveArchives, isRegular, isSymlink, type Found, type TreeView } from '../browse/tree-view.js'
 import { equalBytes, escapeName } from '../bytes/names.js'
 import { AbortedError, IntegrityError } from '../errors/errors.js'
-import { emptyStat, files } from '../posix/files.js'
+import { EACCES, emptyStat, files, OPEN_HANDLE } from '../posix/files.js'
 import { compareContent } from './compare-content.js'
 import type { RestoreOptions, RestoreProgress } from './restore-options.js'
 import { targetError } from './target-error.js'
@@ -10,6 +10,7 @@ import { TargetFolders } from './target-folders.js'
 import { walkSelected } from './walk-selected.js'
 
 const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | 0o2000000
+const OWNER_READS = 0o400
 const S_IFMT = 0o170000
 
 export interface VerifySummary {
@@ -109,7 +110,7 @@ class TreeVerify {
   }
 
   async #compareBytes(found: Found, dir: number, path: Buffer): Promise<string | undefined> {
-    const fd = files().openat(dir, found.name, READ, 0)
+    const fd = this.#openToRead(dir, found.name)
     if (fd < 0) throw targetError('read', escapeName(path), fd)
     try {
       const difference = await compareContent(fd, await this.#view.content(found), {
@@ -126,6 +127,27 @@ class TreeVerify {
       return undefined
     } finally {
       files().close(fd)
+    }
+  }
+
+  /** A file whose mode lets not even its owner read it can be read for the moment that opening takes. Negative: an errno. */
+  #openToRead(dir: number, name: Buffer): number {
+    const call = files()
+    const fd = call.openat(dir, name, READ, 0)
+    if (fd !== -EACCES || this.#stat.uid !== process.geteuid?.()) return fd
+    const handle = call.openat(dir, name, OPEN_HANDLE, 0)
+    if (handle < 0) return fd
+    const itself = Buffer.from(`/proc/self/fd/${handle}`)
+    const mode = this.#stat.mode & 0o7777
+    try {
+      if (call.chmod(itself, mode | OWNER_READS) < 0) return fd
+      try {
+        return call.openat(dir, name, READ, 0)
+      } finally {
+        call.chmod(itself, mode)
+      }
+    } finally {
+      call.close(handle)
     }
   }
 }

@@ -361,6 +361,8 @@ describeWith({ root: true }, 'an ordinary user', () => {
       dir('closed', [file('f', 'F', { perm: 0o400 })], { perm: 0o500, uid: 0 }),
       { kind: 'char', name: Buffer.from('null'), major: 1, minor: 3 },
       { kind: 'fifo', name: Buffer.from('pipe') },
+      file('unreadable', 'U', { perm: 0 }),
+      file('other', 'O', { perm: 0o4044 }),
     )
     await runOk('chmod', ['-R', 'a+rX', folder])
     await runOk('chmod', ['777', folder])
@@ -368,14 +370,16 @@ describeWith({ root: true }, 'an ordinary user', () => {
     const { code, err } = await restore()
     expect(code).toBe(0)
     expect(err).toMatch(/the owner could not be set .*: \d/)
-    expect(err).toMatch(/setuid and setgid bits left out, because the owner is another one: 1/)
+    expect(err).toMatch(/setuid and setgid bits left out, because the owner is another one: 2/)
     expect(err).toMatch(/devices left out, because only root may make them: 1/)
     expect(statSync(join(target, 'suid')).mode & 0o7777).toBe(0o755)
     expect(statSync(join(target, 'closed')).mode & 0o7777).toBe(0o500)
-    expect(readdirSync(target).sort()).toEqual(['closed', 'pipe', 'suid'])
+    expect(readdirSync(target).sort()).toEqual(['closed', 'other', 'pipe', 'suid', 'unreadable'])
     // What he may not have is no difference either.
     const verified = await restore('--verify')
-    expect(verified).toMatchObject({ code: 0, out: expect.stringMatching(/compared 2 files .*: no difference/) as string })
+    expect(verified).toMatchObject({ code: 0, out: expect.stringMatching(/compared 4 files .*: no difference/) as string })
+    expect(statSync(join(target, 'unreadable')).mode & 0o7777).toBe(0)
+    expect(statSync(join(target, 'other')).mode & 0o7777).toBe(0o044)
     // A second run gets into the folder that the first one has closed.
     rmSync(join(target, 'closed/f'))
     expect((await restore()).code).toBe(0)
