@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { main } from '#src/cli/main.js'
@@ -84,4 +84,35 @@ it('find --all without the key: what has no key is named once, and the code says
   expect(await main(['find', exampleStore, '--all', '-name', 'hosts'], output)).toBe(5)
   expect(output.texts.out).toContain('host/web/2026-01-03T00:00:00Z/root.pxar/etc/hosts\n')
   expect(output.texts.err).toMatch(/host\/secret\/\S+: needs key/)
+})
+
+it('find --all over a snapshot that cannot be read: it is named, and nothing is said to be gone since it, but since the next', async () => {
+  const store = new DatastoreWriter(join(temporaryFolder(), 'store'))
+  const add = (time: string, ...names: string[]) => {
+    const snapshot = store.snapshot({ type: 'host', id: 'h' }, time)
+    snapshot.addStream('root.pxar.didx', [encodeArchive(dir('', names.map((name) => file(name, name)))).meta])
+    snapshot.finish()
+  }
+  add('2026-01-01T00:00:00Z', 'old', 'kept')
+  add('2026-01-02T00:00:00Z', 'kept', 'lost')
+  add('2026-01-03T00:00:00Z', 'kept', 'new')
+  const find = async (...args: string[]) => {
+    const output = captureOutput()
+    return { code: await main(['find', `${store.path}::host/h`, '--all', '-type', 'f', ...args], output), ...output.texts }
+  }
+  expect((await find('-name', 'old')).out).toMatch(/^2026-01-01T00:00:00Z\/root\.pxar\/old .*\(gone since 2026-01-02T00:00:00Z\)\n$/)
+  rmSync(join(store.path, 'host/h/2026-01-02T00:00:00Z/root.pxar.didx'))
+  const { code, out, err } = await find()
+  expect(code).toBe(3)
+  expect(err).toMatch(/^pbsfs: .*2026-01-02T00:00:00Z/)
+  expect(out).toMatch(/^2026-01-01T00:00:00Z\/root\.pxar\/old .*\(gone since 2026-01-03T00:00:00Z\)$/m)
+  expect(out).toMatch(/^2026-01-03T00:00:00Z\/root\.pxar\/kept$/m)
+  expect(out).not.toContain('lost')
+})
+
+it.each([['-maxdepth', '1'], ['-mindepth', '1'], ['-delete'], ['-printf', '%p']])('find %s: a word it has not is refused, and no help stands for it', async (...words) => {
+  const output = captureOutput()
+  expect(await main(['find', exampleStore, ...words], output)).toBe(2)
+  expect(output.texts.out).toBe('')
+  expect(output.texts.err).toContain(`pbsfs: no option ${words[0]}`)
 })

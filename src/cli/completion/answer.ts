@@ -111,7 +111,15 @@ async function completeOperand(name: string, line: Line, typed: string, env: Nod
 async function completeFurther({ command, operands, ...rest }: Line, typed: string, env: NodeJS.ProcessEnv): Promise<Candidates> {
   const sourceAt = { setup: 2, commit: 2 }[operands[0] ?? '']
   if (operands.length === sourceAt) return toCandidates(await listSources({ command, operands, ...rest }, typed, env))
-  return command.name === 'overlay' ? 'files' : []
+  if (command.name === 'overlay') return 'files'
+  return operands.length === 1 ? toCandidates(await listTargets(rest.options, env)) : []
+}
+
+/** What `access` remembers something of; DISKs of it are not looked for. */
+async function listTargets(options: Line['options'], env: NodeJS.ProcessEnv): Promise<string[]> {
+  const [{ StateFiles }, { stateEnvironment, stateFolder }] = await Promise.all([import('../../access/state-files.js'), import('../../access/state-folder.js')])
+  const { states } = new StateFiles(stateFolder(options.get('state-dir')?.at(-1), stateEnvironment(env))).list()
+  return [...new Set(states.map(({ target }) => target))]
 }
 
 /** Second words of the forms of a command: `setup` of `pbsfs access setup ...`. */

@@ -64,6 +64,16 @@ describe('answer', () => {
     expect(await ask(words).catch(() => ['words'])).toEqual(lines)
   })
 
+  test('targets that access knows', async () => {
+    const state = join(folder, 'state')
+    const setup = ['access', 'setup', 'tape', `${store}::vm/100/latest`, '--bitmap', 'weekly', '--state-dir', state]
+    expect(await main(setup, captureOutput())).toBe(0)
+    expect(await ask(['access', '--state-dir', state, 'teardown', ''])).toEqual(['words', 'tape'])
+    expect(await ask(['access', '--state-dir', state, 'ranges', 'd'])).toEqual(['words'])
+    expect(await ask(['access', '--state-dir', state, 'ranges', 'tape', ''])).toEqual(['words'])
+    expect(await ask(['access', '--state-dir', join(folder, 'none'), 'list', ''])).toEqual(['words'])
+  })
+
   test('PBS_REPOSITORY names the store of a place', async () => {
     expect(await ask(['ls', 'host/w'], { PBS_REPOSITORY: store })).toEqual(['open', 'host/web/'])
     expect(await ask(['ls', `${folder}/s`], { PBS_REPOSITORY: store })).toEqual(['open', `${store}::`])
