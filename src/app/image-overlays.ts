@@ -1,10 +1,10 @@
 import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs'
 import { escapeName } from '../bytes/names.js'
 import type { ReadAt } from '../bytes/read-at.js'
-import { TargetError } from '../errors/errors.js'
+import { BusyError, TargetError } from '../errors/errors.js'
 import type { CowDisk } from '../overlay/cow-disk.js'
 import { CowStream } from '../overlay/cow-stream.js'
-import { MAP_SUFFIX, openOverlay } from '../overlay/open-overlay.js'
+import { mapPathOf, openOverlay } from '../overlay/open-overlay.js'
 import { parentOf } from '../posix/canonical-path.js'
 import { refuseInsideStore } from '../posix/outside-stores.js'
 import type { MaybePromise } from '../tree/tree.js'
@@ -17,7 +17,8 @@ interface OpenDisk {
 
 /**
  * Overlays in a folder, one file for each image that was written to, under the path that the image has in the mount.
- * Nothing is made before something is written.
+ * Nothing is made before something is written. An image that was looked at without an overlay gets none that others have made
+ * since: BusyError, for whoever has read from it would mix what it holds with what was written there.
  */
 export class FolderOverlays implements ImageOverlays {
   readonly #folder: Buffer
@@ -57,8 +58,7 @@ export class FolderOverlays implements ImageOverlays {
     const open = this.#open.get(key)
     if (open !== undefined) return open.stream
     if (!this.#disks.has(key)) {
-      if (this.#untouched.has(key)) return backup
-      if (!existsSync(Buffer.concat([file, Buffer.from(MAP_SUFFIX)]))) {
+      if (!existsSync(mapPathOf(file))) {
         this.#untouched.add(key)
         return backup
       }
@@ -77,6 +77,7 @@ export class FolderOverlays implements ImageOverlays {
   }
 
   async #openDisk(key: string, file: Buffer, path: string, identity: string, backup: ReadAt): Promise<OpenDisk> {
+    if (this.#untouched.has(key) && existsSync(mapPathOf(file))) throw changedElsewhere(file)
     makeFolder(parentOf(file))
     await backup.prepare?.()
     const disk = await openOverlay(file, { size: backup.size, identity, image: path }, backup)
@@ -84,6 +85,12 @@ export class FolderOverlays implements ImageOverlays {
     this.#open.set(key, opened)
     return opened
   }
+}
+
+function changedElsewhere(file: Buffer): BusyError {
+  const path = escapeName(file)
+  const remedy = 'Unmount, and mount again: then the image is seen with what was written to it.'
+  return new BusyError(`${path}: somebody else has made this overlay since the image was looked at here without it`, { path, remedy })
 }
 
 /** A folder for this user alone, with those above it. TargetError when it cannot be made, UsageError in a datastore. */

@@ -129,6 +129,26 @@ describeWith({ fuse: true }, 'images that are written to', () => {
     expect(readFileSync(join(second.path, '.pbsfs/errors'), 'utf8')).toMatch(/map of the disk is damaged/)
   })
 
+  it('an image that was read gets no overlay that another mount has made since: what was read would be mixed with it', async () => {
+    const store = writeStore('store', image)
+    const first = await mount(store)
+    const other = await mount(store, 'other')
+    const head = (mounted: Mounted) => sh(`dd if=${quote(drive(mounted))} bs=4k count=1 iflag=direct status=none | sha256sum`)
+    const before = await head(first)
+    writeAt(drive(other), Buffer.from('theirs'), 5)
+    expect(await head(other)).not.toBe(before)
+    const refused = async () => {
+      expect(() => writeAt(drive(first), Buffer.from('ours'), 9)).toThrow(/EBUSY/)
+      expect((await runProgram('dd', [`if=${drive(first)}`, 'bs=4k', 'count=1', 'skip=20', 'iflag=direct', 'of=/dev/null'])).err).toMatch(/resource busy|Input\/output error/)
+    }
+    await refused()
+    await rig.umount(other)
+    await refused()
+    expect(readFileSync(join(first.path, '.pbsfs/errors'), 'utf8')).toMatch(/somebody else has made this overlay since the image was looked at here/)
+    await rig.umount(first)
+    expect(readFileSync(drive(await mount(store))).equals(changed([Buffer.from('theirs'), 5]))).toBe(true)
+  })
+
   it.each([['mnt/deep'], ['mnt'], ['made'], ['made/deep']])('a mount is not its own overlay: %s', async (place) => {
     const store = writeStore('store', image)
     mkdirSync(rig.at('mnt'), { recursive: true })
