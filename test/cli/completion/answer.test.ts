@@ -65,13 +65,13 @@ describe('answer', () => {
   })
 
   test('targets that access knows', async () => {
-    const state = join(folder, 'state')
+    const state = temporaryFolder()
     const setup = ['access', 'setup', 'tape', `${store}::vm/100/latest`, '--bitmap', 'weekly', '--state-dir', state]
     expect(await main(setup, captureOutput())).toBe(0)
     expect(await ask(['access', '--state-dir', state, 'teardown', ''])).toEqual(['words', 'tape'])
     expect(await ask(['access', '--state-dir', state, 'ranges', 'd'])).toEqual(['words'])
     expect(await ask(['access', '--state-dir', state, 'ranges', 'tape', ''])).toEqual(['words'])
-    expect(await ask(['access', '--state-dir', join(folder, 'none'), 'list', ''])).toEqual(['words'])
+    expect(await ask(['access', '--state-dir', join(state, 'none'), 'list', ''])).toEqual(['words'])
   })
 
   test('PBS_REPOSITORY names the store of a place', async () => {
