@@ -1,31 +1,22 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { isAboveArchives, isRegular, isSymlink, type Found, type TreeView } from '../browse/tree-view.js'
-import { escapeName, keyOf } from '../bytes/names.js'
-import { AbortedError, IntegrityError } from '../errors/errors.js'
-import { CREATE_FILE, emptyStat, ENOENT, files, OPEN_HANDLE, type FileStat } from '../posix/files.js'
-import type { Content } from '../tree/tree.js'
-import { Metadata, type Attributes } from './metadata.js'
+import { escapeName } from '../bytes/names.js'
+import { AbortedError } from '../errors/errors.js'
+import { emptyStat, ENOENT, files, OPEN_HANDLE, type FileStat } from '../posix/files.js'
+import { countEntry, EntryWriter } from './entry-writer.js'
+import { Metadata } from './metadata.js'
 import { emptySummary, type RestoreOptions, type RestoreProgress, type RestoreSummary } from './restore-options.js'
 import { conflictError, isConflict, isHopeless, targetError } from './target-error.js'
 import { removeTemporary, TargetFolders } from './target-folders.js'
-import { temporaryName } from './temporary-name.js'
 import type { TimeStep } from './time-step.js'
 import { walkSelected } from './walk-selected.js'
-import { copyContent, writeBytes } from './write-content.js'
-
-/** Files up to this size are written at once. */
-const SMALL = 1024 * 1024
 
 /** How long work goes on before signals and decoded chunks get a turn, in ms. */
 const SLICE_MS = 20
 
-/** Attributes that pbsfs itself shows on what is no entry of an archive. */
-const OWN_ATTRIBUTES = 'user.pbs.'
-
 const IN_THE_WAY = 'something else is there; --overwrite replaces it'
 
 const S_IFMT = 0o170000
-const PRIVATE = 0o600
 
 /** Where a file with several names was written first. */
 interface FirstName {
@@ -75,7 +66,7 @@ class TreeRestore {
   readonly #target: Target
   readonly #metadata: Metadata
   readonly #folders: TargetFolders
-  readonly #temporary = temporaryName()
+  readonly #writer: EntryWriter
   readonly #firstNames = new Map<string, FirstName>()
   readonly #stat: FileStat = emptyStat()
   readonly #progress: RestoreProgress = { entries: 0, bytes: 0, position: 0, streamSize: 0, path: Buffer.alloc(0) }
@@ -86,6 +77,7 @@ class TreeRestore {
     this.#target = target
     this.#options = options
     this.#metadata = new Metadata(options, this.summary)
+    this.#writer = new EntryWriter({ view, options, metadata: this.#metadata, summary: this.summary, progress: this.#progress })
     this.#folders = new TargetFolders(target.fd, target.isOld, {
       mayReplace: (path) => {
         if (!options.replace) throw conflictError(escapeName(path), IN_THE_WAY)
@@ -167,7 +159,7 @@ class TreeRestore {
     const isRoot = path.length === 0
     if (!this.#options.dryRun && (this.#folders.isMade || isRoot)) {
       await this.#attempt(path, async () => {
-        const attributes = await this.#attributes(folder)
+        const attributes = await this.#writer.attributesOf(folder)
         this.#metadata.applyTo(this.#folders.open(), folder.attr, attributes)
       })
     }
@@ -186,22 +178,17 @@ class TreeRestore {
     }
     this.#tell(path, there < 0 ? 'new' : 'changed')
     if (dryRun) return this.#countPlanned(found, first !== undefined, there >= 0)
-    if (first !== undefined && this.#link(first, dir, found.name)) this.summary.hardLinks++
-    else if (isRegular(found)) {
-      await this.#file(found, dir, path)
+    if (first === undefined || !this.#link(first, dir, found.name)) {
+      await this.#writer.write(found, dir, path)
       if (first !== undefined) this.#rememberName(found, path)
     }
-    else if (isSymlink(found)) await this.#symlink(found, dir, path)
-    else await this.#special(found, dir, path)
     if (there >= 0) this.summary.replaced++
   }
 
   /** What a dry run would have done. */
   #countPlanned(found: Found, isLink: boolean, isReplaced: boolean): void {
     if (isLink) this.summary.hardLinks++
-    else if (isRegular(found)) this.#countFile(found.attr.size)
-    else if (isSymlink(found)) this.summary.symlinks++
-    else this.summary.specials++
+    else countEntry(this.summary, found)
     if (isReplaced) this.summary.replaced++
   }
 
@@ -265,151 +252,15 @@ class TreeRestore {
     if (isFolder || !this.#options.replace) throw conflictError(escapeName(path), isFolder ? 'a folder is there, which is never removed' : IN_THE_WAY)
   }
 
-  /** Another name for a file that is there. False: this file system has no links, or not so many. */
+  /** Another name for a file that is there. False: it is written anew. */
   #link({ folder, name }: FirstName, dir: number, to: Buffer): boolean {
     const from = this.#folders.openBelow(folder)
     if (from < 0) return false
-    const linked = files().linkat(from, name, dir, this.#temporary)
-    files().close(from)
-    if (linked < 0) {
-      // The first name may have failed itself; it is no loss then to have the contents here.
-      if (linked !== -ENOENT) this.#metadata.count('hard-link')
-      return false
-    }
-    const renamed = files().renameat(dir, this.#temporary, to)
-    // Two names of one file are not renamed: the kernel leaves both.
-    files().unlinkat(dir, this.#temporary)
-    return renamed >= 0
-  }
-
-  async #file(found: Found, dir: number, path: Buffer): Promise<void> {
-    const attributes = await this.#attributes(found)
-    const content = await this.#view.content(found)
-    const { size } = content
-    this.#progress.streamSize = content.stream.size
-    this.#progress.position = content.start
-    if (size > SMALL) return this.#largeFile(found, content, attributes, dir, path)
-    // A view would be gone after the next wait: from here on there is none.
-    const bytes = size === 0 ? Buffer.alloc(0) : (this.#peek(content) ?? (await content.stream.read(content.start, size)))
-    const shown = escapeName(path)
-    const fd = this.#create(dir, shown)
-    this.#complete(fd, dir, found.name, shown, () => {
-      writeBytes(fd, bytes, shown)
-      this.#metadata.applyTo(fd, found.attr, attributes)
-    })
-    this.#countFile(size)
-    this.#progress.bytes += size
-    this.#tellLost(content, path)
-  }
-
-  /** A file with zeros where the backup is damaged is restored as wanted, and named. */
-  #tellLost({ stream }: Content, path: Buffer): void {
-    const lost = stream.lostBytes ?? 0
-    if (lost === 0) return
-    const shown = escapeName(path)
-    this.#options.onProblem(new IntegrityError(`${shown}: ${lost} bytes are lost, zeros are in their place`, { path: shown }), path)
-  }
-
-  #peek({ stream, start, size }: Content): Uint8Array | undefined {
-    const bytes = stream.peek(start, size)
-    if (bytes !== undefined) stream.noteRead?.(start, size)
-    return bytes
-  }
-
-  async #largeFile(found: Found, content: Content, attributes: Attributes, dir: number, path: Buffer): Promise<void> {
-    const shown = escapeName(path)
-    const fd = this.#create(dir, shown)
-    const { signal, onProgress } = this.#options
     try {
-      await copyContent(fd, content, {
-        signal,
-        path: shown,
-        onBytes: (count) => {
-          this.#progress.bytes += count
-          this.#progress.position += count
-          onProgress?.(this.#progress)
-        },
-      })
-    } catch (error) {
-      files().close(fd)
-      files().unlinkat(dir, this.#temporary)
-      throw error
+      return this.#writer.link(from, name, dir, to)
+    } finally {
+      files().close(from)
     }
-    this.#complete(fd, dir, found.name, shown, () => this.#metadata.applyTo(fd, found.attr, attributes))
-    this.#countFile(content.size)
-    this.#tellLost(content, path)
-  }
-
-  #create(dir: number, shown: string): number {
-    const fd = files().openat(dir, this.#temporary, CREATE_FILE, PRIVATE)
-    if (fd < 0) throw targetError('make the file', shown, fd)
-    return fd
-  }
-
-  /** Does the rest of a file and gives it its name; without a name it is removed. */
-  #complete(fd: number, dir: number, name: Buffer, shown: string, rest: () => void): void {
-    const call = files()
-    let isOpen = true
-    try {
-      rest()
-      isOpen = false
-      const closed = call.close(fd)
-      if (closed < 0) throw targetError('write', shown, closed)
-      const renamed = call.renameat(dir, this.#temporary, name)
-      if (renamed < 0) throw targetError('name the file', shown, renamed)
-    } catch (error) {
-      if (isOpen) call.close(fd)
-      call.unlinkat(dir, this.#temporary)
-      throw error
-    }
-  }
-
-  async #symlink(found: Found, dir: number, path: Buffer): Promise<void> {
-    const target = await this.#view.readlink(found)
-    this.#place(files().symlinkat(target, dir, this.#temporary), 'make the symbolic link', dir, found.name, path, () =>
-      this.#metadata.applyToLink(dir, this.#temporary, found.attr),
-    )
-    this.summary.symlinks++
-  }
-
-  async #special(found: Found, dir: number, path: Buffer): Promise<void> {
-    const { attr } = found
-    const attributes = await this.#attributes(found)
-    const made = files().mknodat(dir, this.#temporary, (attr.mode & S_IFMT) | PRIVATE, attr.major, attr.minor)
-    const isDevice = (attr.mode & S_IFMT) === 0o020000 || (attr.mode & S_IFMT) === 0o060000
-    if (made < 0 && isDevice && process.geteuid?.() !== 0) return this.#metadata.count('device')
-    this.#place(made, 'make the device or pipe', dir, found.name, path, () => {
-      const handle = files().openat(dir, this.#temporary, OPEN_HANDLE, 0)
-      if (handle < 0) throw targetError('open', escapeName(path), handle)
-      this.#metadata.applyToHandle(handle, dir, this.#temporary, attr, attributes)
-      files().close(handle)
-    })
-    this.summary.specials++
-  }
-
-  /** Finishes what was made under the temporary name. */
-  #place(made: number, operation: string, dir: number, name: Buffer, path: Buffer, finish: () => void): void {
-    const shown = escapeName(path)
-    if (made < 0) throw targetError(operation, shown, made)
-    try {
-      finish()
-      const renamed = files().renameat(dir, this.#temporary, name)
-      if (renamed < 0) throw targetError(operation, shown, renamed)
-    } catch (error) {
-      files().unlinkat(dir, this.#temporary)
-      throw error
-    }
-  }
-
-  async #attributes(found: Found): Promise<Attributes> {
-    if (this.#view.isPlain) return []
-    const all = await this.#view.xattrs(found)
-    return isAboveArchives(found) ? all.filter(([name]) => !keyOf(name).startsWith(OWN_ATTRIBUTES)) : all
-  }
-
-  #countFile(size: number): void {
-    this.summary.files++
-    this.summary.bytes += size
   }
 
   #tell(path: Buffer, what: 'new' | 'changed'): void {
