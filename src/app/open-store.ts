@@ -47,7 +47,7 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
     for (const remark of info.remarks) settings.log.warn(remark, { path })
     const fallback = new FallbackUse(fallbacks, settings)
     const loader = new ChunkLoader(cache, pool, (ref, number, error) => fallback.note(ref, number, error))
-    const locking = chooseLocking(source, store, path, settings)
+    const locking = chooseLocking(source, store, path, settings.locks ?? {}, settings.log)
     const overlays = settings.overlays === undefined ? undefined : new FolderOverlays(settings.overlays)
     const context = storeContext(store, loader, pool, locking, overlays, settings)
     const { root, known } = await selectRoot(source.selector, context)

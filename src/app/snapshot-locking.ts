@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { SourceError } from '../errors/errors.js'
+import type { Log } from '../errors/log.js'
 import type { Datastore } from '../source/datastore.js'
 import { SERVER_RUNTIME_DIR } from '../source/lock-files.js'
 import type { StoreSource } from '../source/resolve-source.js'
 import type { HeldSnapshot } from '../tree/snapshot-hold.js'
 import { SnapshotHolds } from '../tree/snapshot-holds.js'
-import type { OpenSettings } from './open-settings.js'
 
 export interface LockSettings {
   /**
@@ -33,8 +33,7 @@ export interface LockReport {
 export type Locking = { readonly holds: SnapshotHolds } | { readonly none: string }
 
 /** Decides whether snapshots of this store are locked. Throws SourceError when they must be and cannot. */
-export function chooseLocking(source: StoreSource, datastore: Datastore, path: string, settings: OpenSettings): Locking {
-  const { locks = {}, log } = settings
+export function chooseLocking(source: StoreSource, datastore: Datastore, path: string, locks: LockSettings, log: Log): Locking {
   const { mode = 'try', releaseAfterMs, runtimeDir = SERVER_RUNTIME_DIR } = locks
   if (mode === 'none') return { none: 'by --no-lock' }
   const { configured, configProblem, selector } = source

@@ -1,6 +1,3 @@
-import type { Chosen } from './negotiation.js'
-import * as flag from './protocol/handshake.js'
-
 const KiB = 1024
 const MiB = 1024 * KiB
 
@@ -44,16 +41,4 @@ export const DEFAULT_LIMITS: NbdLimits = {
   slowMs: 10_000,
   tendMs: 2_000,
   closingMs: 10_000,
-}
-
-/** Transmission flags of an export. The cache is one for all connections, so they may be many. */
-export function transmissionFlags({ structured, opened }: Chosen): number {
-  const writable = flag.NBD_FLAG_SEND_FLUSH | flag.NBD_FLAG_SEND_FUA | flag.NBD_FLAG_SEND_TRIM | flag.NBD_FLAG_SEND_WRITE_ZEROES
-  return (
-    flag.NBD_FLAG_HAS_FLAGS |
-    (opened.writer === undefined ? flag.NBD_FLAG_READ_ONLY : writable) |
-    flag.NBD_FLAG_CAN_MULTI_CONN |
-    flag.NBD_FLAG_SEND_CACHE |
-    (structured ? flag.NBD_FLAG_SEND_DF : 0)
-  )
 }

@@ -1,7 +1,8 @@
 import { KeyError } from '../errors/errors.js'
 import type { ExportTable, NbdExport, OpenExport } from './export.js'
-import { BLOCK_SIZE, transmissionFlags } from './limits.js'
+import { BLOCK_SIZE } from './limits.js'
 import { matchContexts } from './meta-contexts.js'
+import * as flag from './protocol/handshake.js'
 import { encodeExportReply, encodeOptionReply } from './protocol/handshake.js'
 import * as opt from './protocol/options.js'
 
@@ -181,4 +182,16 @@ export class Negotiation {
 
 function noExport(name: string): string {
   return name === '' ? 'there is no export' : `there is no export of the name "${name.slice(0, 256)}"`
+}
+
+/** Transmission flags of an export. The cache is one for all connections, so they may be many. */
+function transmissionFlags({ structured, opened }: Chosen): number {
+  const writable = flag.NBD_FLAG_SEND_FLUSH | flag.NBD_FLAG_SEND_FUA | flag.NBD_FLAG_SEND_TRIM | flag.NBD_FLAG_SEND_WRITE_ZEROES
+  return (
+    flag.NBD_FLAG_HAS_FLAGS |
+    (opened.writer === undefined ? flag.NBD_FLAG_READ_ONLY : writable) |
+    flag.NBD_FLAG_CAN_MULTI_CONN |
+    flag.NBD_FLAG_SEND_CACHE |
+    (structured ? flag.NBD_FLAG_SEND_DF : 0)
+  )
 }
