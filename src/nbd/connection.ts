@@ -10,6 +10,7 @@ import { PendingRequests } from './pending-requests.js'
 import { CLIENT_FLAGS_SIZE, decodeClientFlags, decodeOptionHeader, encodeGreeting, OPTION_HEADER_SIZE } from './protocol/handshake.js'
 import { NBD_ESHUTDOWN } from './protocol/reply.js'
 import { commandName, decodeRequest, NBD_CMD_DISC, NBD_CMD_WRITE, REQUEST_SIZE, type NbdRequest } from './protocol/request.js'
+import { describeTlsError } from './tls-error.js'
 import { Transmission } from './transmission.js'
 
 export interface ConnectionParts {
@@ -257,7 +258,7 @@ export class NbdConnection {
         this.#negotiate('on')
         this.#negotiated()
       },
-      (error: unknown) => void this.#drop(`TLS could not be agreed on: ${error instanceof Error ? error.message : String(error)}`),
+      (error: unknown) => void this.#drop(`TLS could not be agreed on: ${describeTlsError(error)}`),
     )
   }
 
