@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -12,6 +11,7 @@ import {
 import { encodeKeyFile, encryptForMaster, makeTestKey, signManifest, TEST_FINGERPRINT } from '../support/key-writer.js'
 import { OpenedTree, type TreeSettings } from '../support/opened-tree.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
+import { generateRsaPair } from '../support/rsa-pair.js'
 
 const TIME = '2026-01-02T00:00:00Z'
 const PLACE = `host/a/${TIME}`
@@ -128,8 +128,8 @@ describe('an encrypted snapshot', () => {
 })
 
 describe('the key a backup carries for the holder of the master key', () => {
-  const master = generateKeyPairSync('rsa', { modulusLength: 2048 })
-  const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const master = generateRsaPair(2048)
+  const stranger = generateRsaPair(2048)
   const withKey = (keyFile: Uint8Array) =>
     writeStore({
       prepare: (snapshot) => {

@@ -1,10 +1,10 @@
-import { generateKeyPairSync } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { KeyError } from '#src/errors/errors.js'
 import { describeKey } from '#src/keys/describe-key.js'
 import { encodeKeyFile, encryptForMaster, TEST_FINGERPRINT } from '../support/key-writer.js'
+import { generateRsaPair } from '../support/rsa-pair.js'
 
-const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const { privateKey, publicKey } = generateRsaPair(2048)
 const describe = (bytes: Uint8Array | string) => describeKey(Buffer.from(bytes), 'k')
 
 test('key files: the fingerprint is computed where it can be, and read where not', () => {

@@ -11,10 +11,11 @@ import { encodeBlob } from '../support/datastore-writer.js'
 import { goldenDir } from '../support/golden.js'
 import { encodeKeyFile, encryptForMaster, TEST_FINGERPRINT } from '../support/key-writer.js'
 import { findProgram } from '../support/needs.js'
+import { generateRsaPair } from '../support/rsa-pair.js'
 
-const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 4096 })
-const other = generateKeyPairSync('rsa', { modulusLength: 4096 })
-const smaller = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const { privateKey, publicKey } = generateRsaPair(4096)
+const other = generateRsaPair(4096)
+const smaller = generateRsaPair(2048)
 const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
 const open = (text: string, passphrase?: string) =>
   unlockMasterKey(parseMasterKey(Buffer.from(text), 'm'), passphrase === undefined ? undefined : Buffer.from(passphrase))

@@ -1,10 +1,10 @@
-import { generateKeyPairSync } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { parseKeyFile } from '#src/keys/key-file.js'
 import { parseMasterKey, unlockMasterKey } from '#src/keys/master-key.js'
 import { openKeyFile, unlockKeyFile } from '#src/keys/unlock-key.js'
 import { formatFingerprint } from '#src/keys/encryption-key.js'
 import { keyFileFields, TEST_FINGERPRINT } from '../support/key-writer.js'
+import { generateRsaPair } from '../support/rsa-pair.js'
 
 const fields = keyFileFields(undefined, { fingerprint: TEST_FINGERPRINT })
 const pretty = JSON.stringify(fields, null, 2)
@@ -50,7 +50,7 @@ describe('a printed key', () => {
 })
 
 describe('a printed master key: numbered lines in blocks, a picture below each', () => {
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const { privateKey } = generateRsaPair(2048)
   const pkcs8 = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'secret' }).toString()
   const traditional = privateKey.export({ type: 'pkcs1', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'secret' }).toString()
 

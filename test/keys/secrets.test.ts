@@ -1,10 +1,11 @@
-import { createSecretKey, generateKeyPairSync } from 'node:crypto'
+import { createSecretKey } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { FormatError } from '#src/errors/errors.js'
 import { decodeSecrets, encodeSecrets, NO_SECRETS } from '#src/keys/secrets.js'
+import { generateRsaPair } from '../support/rsa-pair.js'
 
 const keys = [1, 2].map((byte) => createSecretKey(Buffer.alloc(32, byte)))
-const masterKeys = [generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey]
+const masterKeys = [generateRsaPair(2048).privateKey]
 
 test('keys survive the way through a pipe, and the bytes are zeroed behind them', () => {
   const bytes = encodeSecrets({ keys, masterKeys })

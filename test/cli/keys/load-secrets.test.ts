@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from 'node:crypto'
 import { chmodSync, closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -9,10 +8,11 @@ import type { MountSecrets } from '#src/keys/secrets.js'
 import { testKey } from '../../support/datastore-writer.js'
 import { encodeKeyFile, encryptForMaster, makeTestKey } from '../../support/key-writer.js'
 import { temporaryFolder } from '../../support/temporary-folder.js'
+import { generateRsaPair } from '../../support/rsa-pair.js'
 
 const folder = temporaryFolder()
 const otherKey = makeTestKey(7)
-const master = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const master = generateRsaPair(2048)
 
 function write(name: string, bytes: Uint8Array | string, mode = 0o600): string {
   const path = join(folder, name)
