@@ -1,5 +1,5 @@
 import { placeOf } from '../browse/find-disks.js'
-import { currentFolder, joinBytes } from '../daemon/mountpoint.js'
+import { fromRoot } from '../daemon/mountpoint.js'
 import { UsageError } from '../errors/errors.js'
 import type { Disk } from '../nbd/disk-table.js'
 import { CowStream } from '../overlay/cow-stream.js'
@@ -23,7 +23,7 @@ export function onlyDisk(disks: readonly OpenDisk[]): OpenDisk {
 
 /** A whole disk with what was written to it; `file` is its overlay, made when it is missing. */
 export async function openDiskOverlay(whole: OpenDisk, file: Buffer): Promise<OverlaidDisk> {
-  const path = file[0] === 0x2f ? file : joinBytes(currentFolder(), file)
+  const path = fromRoot(file)
   const { stream } = await whole.content()
   await stream.prepare?.()
   const { name, aliases = [], description, identity = '' } = whole

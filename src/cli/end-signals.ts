@@ -2,21 +2,21 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** Takes the signals that end a program, for one that has to tidy up: somebody listens, now or later. */
 export class EndSignals {
-  readonly #onSignal = (): void => {
-    this.#count++
-    this.#listener?.()
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    this.#seen.push(signal)
+    this.#listener?.(signal)
   }
-  #count = 0
-  #listener: (() => void) | undefined
+  readonly #seen: NodeJS.Signals[] = []
+  #listener: ((signal: NodeJS.Signals) => void) | undefined
 
   constructor() {
     for (const name of SIGNALS) process.on(name, this.#onSignal)
   }
 
   /** Calls the listener once for every signal, those of before at once. It takes the place of another one. */
-  listen(listener: () => void): void {
+  listen(listener: (signal: NodeJS.Signals) => void): void {
     this.#listener = listener
-    for (let i = 0; i < this.#count; i++) listener()
+    for (const signal of this.#seen) listener(signal)
   }
 
   /** Gives the signals their usual meaning back. */

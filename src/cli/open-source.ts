@@ -5,7 +5,7 @@ import { ProblemLog } from '../app/problem-log.js'
 import { isRegular, TreeView, type Found } from '../browse/tree-view.js'
 import { escapeName, escapeText } from '../bytes/names.js'
 import { DEFAULT_CACHE_BYTES, DEFAULT_DECODERS, MAX_DECODERS } from '../daemon/mount-config.js'
-import { currentFolder, joinBytes } from '../daemon/mountpoint.js'
+import { currentFolder, fromRoot } from '../daemon/mountpoint.js'
 import type { ErrorFields } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'
 import { decodeSecrets } from '../keys/secrets.js'
@@ -39,7 +39,7 @@ export async function findStoreSource(args: StoreArguments, { env }: CommandCont
   const { payloadInput } = args
   return resolveSource(parseSource(storeSourceText(args.source, args, env)), {
     cwd,
-    ...(payloadInput === undefined ? {} : { payloadInput: absolute(argToBytes(payloadInput), cwd) }),
+    ...(payloadInput === undefined ? {} : { payloadInput: fromRoot(argToBytes(payloadInput), cwd) }),
   })
 }
 
@@ -136,8 +136,4 @@ function lastName(source: ResolvedSource): Buffer | undefined {
 /** An archive may be named by its file in the store, too. */
 function isSameName(shown: Buffer, given: Buffer): boolean {
   return shown.equals(given) || given.toString('latin1').replace(/\.(?:fidx|didx|blob)$/, '') === shown.toString('latin1')
-}
-
-function absolute(path: Buffer, cwd: Buffer): Buffer {
-  return path[0] === 0x2f ? path : joinBytes(cwd, path)
 }

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { makeFolder } from '../app/image-overlays.js'
-import { escapeName } from '../bytes/names.js'
-import { dirnameBytes, joinBytes } from '../daemon/mountpoint.js'
+import { escapeName, parentOf } from '../bytes/names.js'
+import { joinBytes } from '../daemon/mountpoint.js'
 import { mapPathOf } from '../overlay/open-overlay.js'
 import { imagePath, openDiskOverlay, type OverlaidDisk } from './disk-overlay.js'
 import type { OpenDisk } from './open-disks.js'
@@ -21,9 +21,9 @@ export class OverlayFolder {
 
   /** Times of snapshots of the same machine, other than that of the disk, that it has overlays of; escaped. */
   otherTimes(disk: OpenDisk): string[] {
-    const snapshot = dirnameBytes(this.#fileOf(disk))
+    const snapshot = parentOf(this.#fileOf(disk))
     try {
-      return readdirSync(dirnameBytes(snapshot)).filter((name) => name !== disk.snapshot.time).map((name) => escapeName(name)) // prettier-ignore
+      return readdirSync(parentOf(snapshot)).filter((name) => name !== disk.snapshot.time).map((name) => escapeName(name)) // prettier-ignore
     } catch {
       return []
     }
@@ -32,7 +32,7 @@ export class OverlayFolder {
   /** Opens the overlay of a disk, or makes it. Rejects as `openDiskOverlay`. */
   open(disk: OpenDisk): Promise<OverlaidDisk> {
     const file = this.#fileOf(disk)
-    makeFolder(dirnameBytes(file))
+    makeFolder(parentOf(file))
     return openDiskOverlay(disk, file)
   }
 

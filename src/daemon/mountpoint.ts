@@ -1,5 +1,5 @@
 import { lstatSync, readlinkSync, realpathSync } from 'node:fs'
-import { escapeName } from '../bytes/names.js'
+import { escapeName, lastNameOf, parentOf } from '../bytes/names.js'
 import { UsageError } from '../errors/errors.js'
 
 const SLASH = 0x2f
@@ -16,10 +16,10 @@ export function resolveMountpoint(path: Uint8Array, cwd: Uint8Array, isMounted: 
   let given: Buffer = Buffer.from(path)
   let base: Buffer = Buffer.from(cwd)
   for (let links = 0; links < MAX_LINKS; links++) {
-    const full = stripTail(given[0] === SLASH ? given : joinBytes(base, given))
+    const full = stripTail(fromRoot(given, base))
     if (full.length === 1) return full
-    const parent = resolveParent(dirnameBytes(full), path)
-    const canonical = joinBytes(parent, full.subarray(full.lastIndexOf(SLASH) + 1))
+    const parent = resolveParent(parentOf(full), path)
+    const canonical = joinBytes(parent, lastNameOf(full))
     if (isMounted(canonical) || !isSymlink(canonical)) return canonical
     given = readlinkSync(canonical, 'buffer')
     base = parent
@@ -30,6 +30,11 @@ export function resolveMountpoint(path: Uint8Array, cwd: Uint8Array, isMounted: 
 /** The working directory, byte for byte; does not touch it. */
 export function currentFolder(): Buffer {
   return readlinkSync('/proc/self/cwd', 'buffer')
+}
+
+/** A path as it stands, from the root on; a relative one starts at `cwd`. */
+export function fromRoot(path: Buffer, cwd: Uint8Array = currentFolder()): Buffer {
+  return path[0] === SLASH ? path : joinBytes(cwd, path)
 }
 
 /** `inner` is `outer` or lies in it. Both canonical. */
@@ -56,10 +61,6 @@ function stripTail(path: Buffer): Buffer {
     parts.splice(Math.max(parts.length - up, 0))
   }
   return Buffer.from('/' + parts.join('/'), 'latin1')
-}
-
-export function dirnameBytes(path: Buffer): Buffer {
-  return path.subarray(0, Math.max(path.lastIndexOf(SLASH), 1))
 }
 
 function resolveParent(parent: Buffer, given: Uint8Array): Buffer {

@@ -15,8 +15,3 @@ export function canonicalPath(path: Buffer): Buffer {
   }
   return Buffer.from(path)
 }
-
-/** `/` for what is right below it. */
-export function parentOf(path: Buffer): Buffer {
-  return path.subarray(0, Math.max(1, path.lastIndexOf(SLASH)))
-}

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
-import { escapeName } from '../bytes/names.js'
+import { escapeName, parentOf } from '../bytes/names.js'
 import { UsageError } from '../errors/errors.js'
-import { canonicalPath, parentOf } from './canonical-path.js'
+import { canonicalPath } from './canonical-path.js'
 
 /** What makes a folder a datastore. */
 const CHUNKS_FOLDER = '/.chunks'

@@ -1,7 +1,7 @@
 import { mkdirSync, realpathSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { canonicalPath, parentOf } from '#src/posix/canonical-path.js'
+import { canonicalPath } from '#src/posix/canonical-path.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 
 test('links are resolved as far as the path is there', () => {
@@ -16,9 +16,4 @@ test('links are resolved as far as the path is there', () => {
   expect(of(join(folder, 'root/no-such-folder/x'))).toBe('/no-such-folder/x')
   expect(of('/no-such-folder')).toBe('/no-such-folder')
   expect(of('/')).toBe('/')
-})
-
-test('the folder that a path is in', () => {
-  const of = (path: string) => parentOf(Buffer.from(path)).toString()
-  expect([of('/a/b'), of('/a'), of('/')]).toEqual(['/a', '/', '/'])
 })

@@ -10,7 +10,7 @@ import type { TreeView } from '../../browse/tree-view.js'
 import { escapeName } from '../../bytes/names.js'
 import { quoteBytes } from '../../bytes/shell-quote.js'
 import { createLog, stderrTarget } from '../../daemon/log.js'
-import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
+import { fromRoot } from '../../daemon/mountpoint.js'
 import { ownNbdSocket, ownScreenSocket } from '../../daemon/nbd-socket.js'
 import { withoutSecrets } from '../../daemon/secret-environment.js'
 import { isPbsfsError, SourceError, UsageError } from '../../errors/errors.js'
@@ -124,10 +124,10 @@ class Boot {
     const [first] = wanted
     if (first === undefined) throw new SourceError('there is no disk in the snapshot to start from', { operation: 'open', code: 'ENOENT' })
     const machine = await this.#readMachine(tree, wanted)
-    const address = unixAddress(this.#args.socket === undefined ? ownNbdSocket() : absolute(this.#args.socket).toString())
+    const address = unixAddress(this.#args.socket === undefined ? ownNbdSocket() : fromRoot(argToBytes(this.#args.socket)).toString())
     const screenSocket = ownScreenSocket()
     const host = await lookAtHost(machine.arch, screenSocket, this.#env)
-    const kept = this.#args.overlay === undefined ? undefined : absolute(this.#args.overlay)
+    const kept = this.#args.overlay === undefined ? undefined : fromRoot(argToBytes(this.#args.overlay))
     const scratchParent = this.#env['TMPDIR'] || SCRATCH_PARENT
     refuseInsideStore(kept ?? Buffer.from(scratchParent))
     const scratch = kept === undefined ? makeScratchFolder(scratchParent) : undefined
@@ -237,9 +237,4 @@ function tellOverlays(overlays: OverlayFolder, folder: string, disks: readonly O
 /** `scsi0` of `drive-scsi0`; another image has no such name. */
 function configuredName(name: string): string {
   return name.startsWith(DRIVE) ? name.slice(DRIVE.length) : `${name.replace(/\.img$/, '')}.img`
-}
-
-function absolute(path: string): Buffer {
-  const bytes = argToBytes(path)
-  return bytes[0] === 0x2f ? bytes : joinBytes(currentFolder(), bytes)
 }

@@ -1,5 +1,5 @@
 import { daemonScript, INHERITED_CHANNEL, startDaemon } from '../../daemon/background.js'
-import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
+import { currentFolder, fromRoot } from '../../daemon/mountpoint.js'
 import {
   decodeBytes, DEFAULT_CACHE_BYTES, DEFAULT_DECODERS, DRIVERS, encodeBytes, MAX_DECODERS, MIN_CACHE_BYTES, type Driver, type MountConfig,
 } from '../../daemon/mount-config.js' // prettier-ignore
@@ -101,11 +101,11 @@ export function buildMountConfig(args: MountArguments, env: NodeJS.ProcessEnv, c
     source: {
       text: encodeBytes(sourceText(args, env)),
       cwd: encodeBytes(cwd),
-      ...(payloadInput === undefined ? {} : { payloadInput: encodeBytes(absolute(payloadInput, cwd)) }),
+      ...(payloadInput === undefined ? {} : { payloadInput: encodeBytes(fromRoot(argToBytes(payloadInput), cwd)) }),
     },
-    mountpoint: encodeBytes(absolute(mountpoint, cwd)),
+    mountpoint: encodeBytes(fromRoot(argToBytes(mountpoint), cwd)),
     options: overlay === undefined ? options : { ...options, flags: options.flags & ~MS_RDONLY },
-    ...(overlay === undefined ? {} : { overlay: encodeBytes(absolute(overlay, cwd)) }),
+    ...(overlay === undefined ? {} : { overlay: encodeBytes(fromRoot(argToBytes(overlay), cwd)) }),
     cacheBytes: cacheSize === undefined ? DEFAULT_CACHE_BYTES : cacheBytes(cacheSize),
     decoders: decoders === undefined ? DEFAULT_DECODERS : parseCount(decoders, '--decoders', 1, MAX_DECODERS),
     ...(args.force ? { force: true } : {}),
@@ -115,7 +115,7 @@ export function buildMountConfig(args: MountArguments, env: NodeJS.ProcessEnv, c
     driver,
     log: {
       level: oneOf<LogLevel>(args.logLevel ?? own['log-level'], LOG_LEVELS, '--log-level') ?? 'info',
-      ...(logFile === undefined ? {} : { file: encodeBytes(absolute(logFile, cwd)) }),
+      ...(logFile === undefined ? {} : { file: encodeBytes(fromRoot(argToBytes(logFile), cwd)) }),
     },
   }
 }
@@ -137,9 +137,4 @@ export function cacheBytes(text: string): number {
 function oneOf<T extends string>(text: string | undefined, known: readonly T[], option: string): T | undefined {
   if (text === undefined || known.includes(text as T)) return text as T | undefined
   throw new UsageError(`${option}: "${text}" is none of ${known.join(', ')}`)
-}
-
-function absolute(path: string, cwd: Buffer): Buffer {
-  const bytes = argToBytes(path)
-  return bytes[0] === 0x2f ? bytes : joinBytes(cwd, bytes)
 }

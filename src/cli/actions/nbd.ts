@@ -4,7 +4,7 @@ import { GroupDisks } from '../../access/snapshot-disks.js'
 import { escapeName, escapeText } from '../../bytes/names.js'
 import { createLog, openLogFile, stderrTarget, type DaemonLog } from '../../daemon/log.js'
 import type { LogLevel } from '../../daemon/log-level.js'
-import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
+import { fromRoot } from '../../daemon/mountpoint.js'
 import { ownNbdSocket } from '../../daemon/nbd-socket.js'
 import { isPbsfsError, UsageError } from '../../errors/errors.js'
 import { DiskTable, type Disk } from '../../nbd/disk-table.js'
@@ -13,6 +13,7 @@ import { NbdServer } from '../../nbd/server.js'
 import { readCertificates, readPskFile, tlsStarter, type TlsCredentials } from '../../nbd/tls-credentials.js'
 import { chooseAccess, groupSource, openStateFiles } from '../choose-access.js'
 import type { CommandContext } from '../context.js'
+import { EndSignals } from '../end-signals.js'
 import { onlyDisk, openDiskOverlay } from '../disk-overlay.js'
 import { EXIT } from '../exit-codes.js'
 import { withDisks, type DiskArguments, type Note } from '../open-disks.js'
@@ -39,8 +40,6 @@ export interface NbdArguments extends DiskArguments {
 
 /** Of more disks the partitions are not looked for before a client asks for one. */
 const MAX_LOOKED_INTO = 64
-
-const END_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 /** `pbsfs nbd`: serves disks until a signal ends it. */
 export async function nbd(args: NbdArguments, context: CommandContext): Promise<number> {
@@ -103,7 +102,7 @@ function readNetworkArguments(args: NbdArguments): { address: ListenAddress | un
   if (tls && given === undefined) throw new UsageError('--tls needs --tls-certificates FOLDER or --tls-psk FILE')
   if (noTls && given !== undefined) throw new UsageError('--no-tls and TLS exclude each other')
   if (tlsVerifyPeer && tlsCertificates === undefined) throw new UsageError('--tls-verify-peer needs --tls-certificates')
-  const address = socket !== undefined ? unixAddress(absolute(socket)) : listen === undefined ? undefined : parseTcpAddress(listen)
+  const address = socket !== undefined ? unixAddress(fromRoot(argToBytes(socket)).toString()) : listen === undefined ? undefined : parseTcpAddress(listen)
   if (address?.kind === 'tcp' && given === undefined && !noTls && !isLoopback(address.host)) {
     throw new UsageError(`--listen ${listen}: other hosts are served with TLS only`, {
       remedy: 'Add --tls-certificates or --tls-psk; --no-tls serves without, and then whoever reaches the port reads the disks.',
@@ -115,7 +114,7 @@ function readNetworkArguments(args: NbdArguments): { address: ListenAddress | un
 }
 
 function openLog({ log, logLevel }: NbdArguments): DaemonLog {
-  const target = log === undefined ? stderrTarget(false) : openLogFile(Buffer.from(absolute(log)))
+  const target = log === undefined ? stderrTarget(false) : openLogFile(fromRoot(argToBytes(log)))
   return createLog(target, (logLevel ?? 'info') as LogLevel)
 }
 
@@ -144,20 +143,15 @@ function tell({ address }: NbdServer, table: DiskTable, credentials: TlsCredenti
 /** The first signal lets clients have what they asked for, a second one does not. */
 function untilSignal(server: NbdServer, log: DaemonLog): Promise<void> {
   return new Promise((resolve) => {
-    let signals = 0
-    const onSignal = (signal: NodeJS.Signals): void => {
+    const signals = new EndSignals()
+    let count = 0
+    signals.listen((signal) => {
       log.info('ending', { signal, clients: server.connections })
-      if (++signals > 1) return server.cutOff()
+      if (++count > 1) return server.cutOff()
       void server.close().then(() => {
-        for (const one of END_SIGNALS) process.off(one, onSignal)
+        signals.end()
         resolve()
       })
-    }
-    for (const one of END_SIGNALS) process.on(one, onSignal)
+    })
   })
-}
-
-function absolute(path: string): string {
-  const bytes = argToBytes(path)
-  return (bytes[0] === 0x2f ? bytes : joinBytes(currentFolder(), bytes)).toString()
 }

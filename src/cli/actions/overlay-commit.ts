@@ -1,6 +1,6 @@
 import { isRegular, type Found } from '../../browse/tree-view.js'
-import { escapeName, escapeText, unescapeName } from '../../bytes/names.js'
-import { dirnameBytes, joinBytes } from '../../daemon/mountpoint.js'
+import { escapeName, escapeText, lastNameOf, parentOf, unescapeName } from '../../bytes/names.js'
+import { joinBytes } from '../../daemon/mountpoint.js'
 import { ownNbdSocket } from '../../daemon/nbd-socket.js'
 import { AbortedError, PbsfsError, replaceFields, UsageError } from '../../errors/errors.js'
 import { silentLog } from '../../errors/log.js'
@@ -27,7 +27,6 @@ import { Progress } from '../progress.js'
 import { argToBytes } from '../raw-args.js'
 import { defaultRepository } from '../source-text.js'
 import { OVERLAY_VERSION, type OverlayArguments } from './overlay.js'
-import { lastName } from './restore.js'
 
 type Format = 'raw' | 'qcow2'
 
@@ -93,7 +92,7 @@ class Commit {
       const content = await this.#open(found)
       const kind = kindOfTarget(target)
       if (kind === 'other') throw new UsageError(`${escapeName(target)} is neither a file, a folder nor a block device`)
-      const format = this.#args.format ?? (/\.qcow2$/i.test(lastName(target).toString('latin1')) ? 'qcow2' : 'raw')
+      const format = this.#args.format ?? (/\.qcow2$/i.test(lastNameOf(target).toString('latin1')) ? 'qcow2' : 'raw')
       const path = kind === 'folder' ? joinBytes(target, nameIn(found, format)) : target
       if (kind === 'device') await this.#toDevice(found, content, path, format)
       else await this.#toFile(content, path, format)
@@ -134,7 +133,7 @@ class Commit {
     if (kind === 'folder' || kind === 'device' || kind === 'other') throw new UsageError(`${shown} is there already, and is no file`, { remedy: 'Choose another target.' })
     if (kind === 'file' && !this.#args.overwrite) throw isThere(shown)
     const { signal } = this.#interruption
-    await writeDiskFile(dirnameBytes(path), lastName(path), this.#args.overwrite, async (unfinished) => {
+    await writeDiskFile(parentOf(path), lastNameOf(path), this.#args.overwrite, async (unfinished) => {
       if (format === 'qcow2') await this.#convert(content, unfinished, shown)
       else await copyContent(unfinished.fd, content, { signal, path: shown, onBytes: this.#counter(content.size) })
       if (signal.aborted) throw new AbortedError('interrupted')

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { isAboveArchives, isRegular, type Found } from '../../browse/tree-view.js'
 import { escapeName } from '../../bytes/names.js'
 import { createLog, stderrTarget } from '../../daemon/log.js'
-import { currentFolder, joinBytes } from '../../daemon/mountpoint.js'
+import { fromRoot } from '../../daemon/mountpoint.js'
 import { ownNbdSocket } from '../../daemon/nbd-socket.js'
 import { AbortedError, IntegrityError, TargetError, UsageError } from '../../errors/errors.js'
 import { DiskTable } from '../../nbd/disk-table.js'
@@ -15,7 +15,7 @@ import type { CowDisk } from '../../overlay/cow-disk.js'
 import { CowStream } from '../../overlay/cow-stream.js'
 import { fillDisk } from '../../overlay/fill-disk.js'
 import { openLiveTarget } from '../../overlay/open-live-target.js'
-import { MAP_SUFFIX } from '../../overlay/open-overlay.js'
+import { MAP_SUFFIX, mapPathOf } from '../../overlay/open-overlay.js'
 import { kindOfTarget } from '../../restore/open-target.js'
 import { recordFolder } from '../../restore/restore-record.js'
 import type { Content } from '../../tree/tree.js'
@@ -44,7 +44,7 @@ export async function restoreLive(args: RestoreArguments, context: CommandContex
   if (rate === 0) throw new UsageError('--rate: 0 bytes a second would never end')
   const kind = kindOfTarget(target)
   if (kind === 'folder' || kind === 'other') throw new UsageError(`${escapeName(target)} is neither a file nor a block device`)
-  const mapPath = mapPathOf(target, kind === 'device', context.env)
+  const mapPath = liveMapPath(target, kind === 'device', context.env)
   const disk = await openLiveTarget(
     { path: target, isDevice: kind === 'device', mapPath, overwrite: args.overwrite },
     { size: content.size, identity, image: content.stream.name },
@@ -128,7 +128,7 @@ class LiveRestore {
       content: async () => ({ stream, start: 0, size: this.#content.size, writer: this.#disk }),
     }
     const log = createLog(stderrTarget(false), 'warn')
-    const socket = this.#args.socket === undefined ? ownNbdSocket() : absolute(this.#args.socket)
+    const socket = this.#args.socket === undefined ? ownNbdSocket() : fromRoot(argToBytes(this.#args.socket)).toString()
     const server = await NbdServer.listen(unixAddress(socket), {
       exports: new DiskTable([disk]),
       log,
@@ -155,15 +155,10 @@ class LiveRestore {
 }
 
 /** Beside a file; what belongs to a device survives a start of the host only elsewhere. */
-function mapPathOf(target: Buffer, isDevice: boolean, env: NodeJS.ProcessEnv): Buffer {
-  if (!isDevice) return Buffer.concat([target, Buffer.from(MAP_SUFFIX)])
+function liveMapPath(target: Buffer, isDevice: boolean, env: NodeJS.ProcessEnv): Buffer {
+  if (!isDevice) return mapPathOf(target)
   const folder = join(dirname(recordFolder(env)), 'live')
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const { rdev } = statSync(target)
   return Buffer.from(join(folder, `${createHash('sha256').update(target).update(String(rdev)).digest('hex').slice(0, 32)}${MAP_SUFFIX}`))
-}
-
-function absolute(path: string): string {
-  const bytes = argToBytes(path)
-  return (bytes[0] === 0x2f ? bytes : joinBytes(currentFolder(), bytes)).toString()
 }

@@ -1,7 +1,7 @@
 import { statfsSync } from 'node:fs'
 import { isDirectory, isRegular, type Found } from '../../browse/tree-view.js'
-import { escapeName, escapeText } from '../../bytes/names.js'
-import { dirnameBytes, joinBytes } from '../../daemon/mountpoint.js'
+import { escapeName, escapeText, lastNameOf, parentOf } from '../../bytes/names.js'
+import { joinBytes } from '../../daemon/mountpoint.js'
 import { AbortedError, isPbsfsError, UsageError } from '../../errors/errors.js'
 import { isDamage } from '../../errors/is-damage.js'
 import { countTree, type TreeCount } from '../../restore/count-tree.js'
@@ -78,7 +78,7 @@ class RestoreRun {
       const kind = kindOfTarget(target)
       if (kind === 'other') throw new UsageError(`${escapeName(target)} is neither a file, a folder nor a block device; pbsfs cat writes to pipes`)
       if (kind === 'device') return await this.#device(found, target)
-      return kind === 'folder' ? await this.#entry(found, target, found.name) : await this.#entry(found, dirnameBytes(target), lastName(target))
+      return kind === 'folder' ? await this.#entry(found, target, found.name) : await this.#entry(found, parentOf(target), lastNameOf(target))
     } catch (error) {
       if (!(error instanceof AbortedError) || !this.#interruption.signal.aborted) throw error
       throw new AbortedError('interrupted; what is complete is in its place, and the same command goes on from there')
@@ -249,8 +249,4 @@ function sourceKey(source: ResolvedSource): string {
   if (source.kind === 'archive') return JSON.stringify([source.files.map((file) => text(file)), text(source.inside)])
   const { ns, type, id, time, archive, inside } = source.selector
   return JSON.stringify([text(source.path), ns, type, id, time, archive, text(inside)])
-}
-
-export function lastName(path: Buffer): Buffer {
-  return path.subarray(path.lastIndexOf(0x2f) + 1)
 }
