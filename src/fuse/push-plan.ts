@@ -2,10 +2,10 @@
 export const WINDOW = 100
 
 /** Files pushed to one caller before one is left out, whose read tells that the caller has come that far. */
-export const MARKER_EVERY = 50
+export const MARKER_EVERY = 100
 
 /** Files pushed to a caller that reads nothing before it gets no more. */
-export const CREDIT = 300
+export const CREDIT = 400
 
 /** Entries between two files that were read one after the other: others lie there that nobody reads. */
 const NEIGHBOURS = 4

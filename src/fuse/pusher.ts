@@ -9,9 +9,9 @@ import { PushPlan, type Window } from './push-plan.js'
 /** Larger files are worth a READ. */
 const MAX_FILE = 16 * 1024
 
-/** Files handed to the thread at once, first and later: at first the reader is close behind. */
+/** Files handed to the thread at once, first and later: at first the reader is close behind. Each time wakes the thread. */
 const FIRST_BATCH = 4
-const BATCH = 32
+const BATCH = 128
 
 /** Longest piece of memory that is held for a batch as a whole. */
 const MAX_SPAN = 4 * 1024 * 1024

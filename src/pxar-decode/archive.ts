@@ -2,6 +2,7 @@ import { peekSize, viewOf } from '../bytes/le.js'
 import type { ReadAt } from '../bytes/read-at.js'
 import { UnsupportedError } from '../errors/errors.js'
 import { peekAttributes, readAttributes, type Xattr } from './attributes.js'
+import { contentRun, type ContentRun } from './content-run.js'
 import { cutOff, damage } from './damage.js'
 import type { DirTable } from './dir-table.js'
 import { FLAG_PAYLOAD_REF, KIND_DIR, KIND_FILE, KIND_SYMLINK, createRecord, type EntryRecord } from './entry-record.js'
@@ -150,6 +151,11 @@ export class PxarArchive implements ArchiveLayout {
     const place = { stream: payload.stream, start: contentOfs + HEADER_SIZE, size }
     const pending = payload.verify(contentOfs, size)
     return pending === undefined ? place : pending.then(() => place)
+  }
+
+  /** Where the contents of the files among entries `[from, to)` of a directory are, as far as that can be told without waiting. */
+  contentRun(table: DirTable, from: number, to: number): ContentRun {
+    return contentRun(table, from, to, this.meta, this.#payload)
   }
 
   /** Extended attributes of an entry (or of the one with that `entryOfs`), ACLs and capabilities among them. */

@@ -1,5 +1,5 @@
 import type { EntryKind, EntryRecord } from './entry-record.js'
-import { FLAG_LINKED_NAME, KIND_BLOCK, KIND_CHAR, KIND_DIR } from './entry-record.js'
+import { FLAG_LINKED_NAME, FLAG_PAYLOAD_REF, KIND_BLOCK, KIND_CHAR, KIND_DIR } from './entry-record.js'
 import type { EntryProblem } from './problems.js'
 
 /** Doubles of one entry. `content`: contentOfs; of a directory `end`; of a device the minor number (`size`: major). */
@@ -82,6 +82,21 @@ export class DirTable {
   /** FILENAME header of the entry, of its target for a hard link. */
   fileOfsAt(i: number): number {
     return this.#wide[i * WIDE_COUNT + WIDE.fileOfs]!
+  }
+
+  /** Header of PAYLOAD of the file that is entry `i`. */
+  contentAt(i: number): number {
+    return this.#wide[i * WIDE_COUNT + WIDE.content]!
+  }
+
+  /** Bytes of the file that is entry `i`. */
+  sizeAt(i: number): number {
+    return this.#wide[i * WIDE_COUNT + WIDE.size]!
+  }
+
+  /** Is the content of entry `i` in the payload stream? */
+  refersToPayload(i: number): boolean {
+    return (this.#narrow[i * NARROW_COUNT + NARROW.bits]! >>> 24 & FLAG_PAYLOAD_REF) !== 0
   }
 
   /** End of the table of the directory that is entry `i`. */

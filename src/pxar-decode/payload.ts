@@ -6,6 +6,7 @@ import { cutOff, damage } from './damage.js'
 import {
   HEADER_SIZE, ITEM_PAYLOAD, ITEM_PAYLOAD_REF, ITEM_PAYLOAD_START_MARKER, MIN_PAYLOAD_OFFSET, itemOf,
 } from './format.js' // prettier-ignore
+import { PayloadLook } from './payload-look.js'
 
 /** Verified headers remembered, twice at most. */
 const MAX_VERIFIED = 8192
@@ -44,6 +45,27 @@ export class PayloadStream {
     if (header === undefined) return this.#verifyLater(offset, size)
     this.#check(header, offset, size)
     return undefined
+  }
+
+  /** True once the stream is known to begin as one: before that `look` does not count. */
+  get isStarted(): boolean {
+    return this.#started === true
+  }
+
+  /** Looks at headers in memory. */
+  look(): PayloadLook {
+    return new PayloadLook(this.stream)
+  }
+
+  /** Was the header at `offset` found to say `size` bytes, lately? */
+  isVerified(offset: number, size: number): boolean {
+    return this.#verified.get(offset) === size
+  }
+
+  /** Reads a header, so that it is verified. Rejects when it is lost: who comes again and again has an end. */
+  async load(offset: number, size: number): Promise<void> {
+    await this.verify(offset, size)
+    if (!this.isVerified(offset, size)) throw damage(this.stream.name, offset, ITEM_PAYLOAD, 'its header is lost')
   }
 
   async #verifyFirst(offset: number, size: number): Promise<void> {

@@ -1,7 +1,5 @@
-import type { ReadAt } from '../bytes/read-at.js'
 import type { PxarArchive } from '../pxar-decode/archive.js'
 import type { DirTable } from '../pxar-decode/dir-table.js'
-import { createRecord, KIND_FILE } from '../pxar-decode/entry-record.js'
 import { isDirectory, nodeHi, nodeLo, offsetOf } from './node-id.js'
 import { FILE_RUN_FIELDS, type DirFiles, type FileRun, type NodeId } from './tree.js'
 
@@ -12,7 +10,6 @@ export class ArchiveFiles implements DirFiles {
   readonly #archive: number
   readonly #dirEnd: number
   readonly #table: () => DirTable | undefined
-  readonly #record = createRecord()
 
   constructor(pxar: PxarArchive, archive: number, dirEnd: number, table: () => DirTable | undefined) {
     this.key = `${archive}:${dirEnd}`
@@ -33,31 +30,18 @@ export class ArchiveFiles implements DirFiles {
 
   run(from: number, to: number): FileRun {
     const table = this.#table()
-    const end = Math.min(to, table?.count ?? 0)
-    const files = new Float64Array(Math.max(0, end - from) * FILE_RUN_FIELDS)
-    let stream: ReadAt | undefined
-    let used = 0
-    const stop = (at: number, loading?: Promise<unknown>): FileRun => ({ stream, files: files.subarray(0, used), end: at, loading })
-    for (let i = from; i < end; i++) {
-      if (table!.kindAt(i) !== KIND_FILE || table!.isLinkedName(i)) continue
-      table!.entryAt(i, this.#record)
-      let content
-      try {
-        content = this.#pxar.contentOf(this.#record)
-      } catch {
-        // Damaged: whoever reads it will hear of it.
-        continue
-      }
-      if (content instanceof Promise) return stop(i, content)
-      if (stream !== undefined && stream !== content.stream) return stop(i)
-      stream = content.stream
-      files[used] = nodeHi(this.#archive, false, this.#record.fileOfs)
-      files[used + 1] = nodeLo(this.#record.fileOfs)
-      files[used + 2] = content.start
-      files[used + 3] = content.size
-      files[used + 4] = i
-      used += FILE_RUN_FIELDS
+    if (table === undefined) return { stream: undefined, files: new Float64Array(0), end: from, loading: undefined }
+    const { stream, entries, starts, end, loading } = this.#pxar.contentRun(table, from, to)
+    const files = new Float64Array(entries.length * FILE_RUN_FIELDS)
+    for (let k = 0, at = 0; k < entries.length; k++, at += FILE_RUN_FIELDS) {
+      const i = entries[k]!
+      const fileOfs = table.fileOfsAt(i)
+      files[at] = nodeHi(this.#archive, false, fileOfs)
+      files[at + 1] = nodeLo(fileOfs)
+      files[at + 2] = starts[k]!
+      files[at + 3] = table.sizeAt(i)
+      files[at + 4] = i
     }
-    return stop(Math.max(from, end))
+    return { stream, files, end, loading }
   }
 }

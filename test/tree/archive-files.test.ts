@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { ChunkUnavailableError } from '#src/errors/errors.js'
 import { countLinks } from '#src/pxar-decode/link-counts.js'
 import type { ReadAt } from '#src/bytes/read-at.js'
 import type { ArchiveNodes } from '#src/tree/archive.js'
@@ -112,6 +113,36 @@ test('a run ends where a content has to be loaded, and says when to come back', 
   expect([first.files.length, first.end]).toEqual([0, 0])
   expect(first.loading).toBeInstanceOf(Promise)
   expect((await runAll(files)).contents).toEqual(['first', 'last'])
+})
+
+test('who waits for contents that are lost is told so once, and not sent back for ever', async () => {
+  const lost = Promise.reject(new ChunkUnavailableError('lost', {}))
+  lost.catch(() => undefined)
+  const { nodes, idOf } = await open(TREE, true, (stream) => ({
+    name: stream.name,
+    size: stream.size,
+    peek: (offset, length) => (offset === 0 ? stream.peek(offset, length) : undefined),
+    read: () => lost,
+  }))
+  const files = (await nodes.filesBeside(offsetOf(idOf(last))))!
+  await expect(runAll(files)).rejects.toThrow('header is lost')
+})
+
+test('damaged files and those that lie in other pieces of memory keep nobody from the rest', async () => {
+  const children = Array.from({ length: 40 }, (_, i) => file(`f${String(i).padStart(2, '0')}`, `content ${i}`))
+  const root = dir('', children)
+  const { payload } = encodeArchive(root, { split: true })
+  let at = -1
+  const starts = children.map((_, i) => (at = payload!.indexOf(`content ${i}`, at + 1)))
+  const damaged = [3, 7, 39]
+  const borders = [starts[5]! - 16, starts[12]! - 3, starts[20]!, starts[30]! + 4]
+  const { nodes, idOf } = await open(root, true, (stream) => {
+    const bytes = stream.peek(0, stream.size)!.slice()
+    for (const i of damaged) bytes[starts[i]! - 16]! ^= 1
+    return new MemoryStream(bytes, { borders })
+  })
+  const { contents } = await runAll((await nodes.filesBeside(offsetOf(idOf(children[1]!))))!)
+  expect(contents).toEqual(children.flatMap((_, i) => (damaged.includes(i) ? [] : [`content ${i}`])))
 })
 
 test('in any tree every file is found beside its siblings', async () => {
