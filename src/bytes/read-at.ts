@@ -134,6 +134,9 @@ export interface SharedRange {
 
 /** A reply waiting for data. */
 export interface DirectReply {
+  /** All that is to be sent is there: calls `send` soon, when nobody waits for less. Absent: it is sent at once. */
+  ready?(send: () => void): void
+
   /** Written in front of the data; not changed after `deliver`. */
   readonly header: Uint8Array
   done(): void

@@ -59,6 +59,7 @@ export class Exchange {
   readonly #device: FuseDevice
   /** Unanswered requests that wait for something, by their unique number. */
   readonly #waiting = new Map<number, PendingRequest>()
+  readonly #putOff: { readonly request: PendingRequest; readonly answer: () => void }[] = []
   #nextTend = 0
 
   constructor(device: FuseDevice, tree: Tree, options: SessionOptions, log: Log) {
@@ -95,6 +96,27 @@ export class Exchange {
       },
       (error: unknown) => this.fail(request, error),
     )
+  }
+
+  /** Lets the requests behind this one go first; `answer` must not wait for another turn of the event loop. */
+  putOff(request: PendingRequest, answer: () => void): void {
+    this.#putOff.push({ request, answer })
+  }
+
+  get hasPutOff(): boolean {
+    return this.#putOff.length > 0
+  }
+
+  /** Answers, or begins to, the oldest request that was put off. False: there is none. */
+  answerPutOff(): boolean {
+    const next = this.#putOff.shift()
+    if (next === undefined) return false
+    try {
+      next.answer()
+    } catch (error) {
+      this.fail(next.request, error)
+    }
+    return true
   }
 
   /** Notes that the answer comes later, so that an interrupt finds the request. */

@@ -130,9 +130,9 @@ export class FuseSession {
    */
   #turn(gate: EventGate, resolve: () => void, reject: (error: unknown) => void): void {
     try {
-      const { waiting, pusher } = this.#exchange
-      const ready = gate.mayBlock() ? gate.wait(waiting > 0 || pusher?.pushing === true) : gate.look()
-      if ((ready & DEVICE) !== 0) this.#drain()
+      const { waiting, pusher, hasPutOff } = this.#exchange
+      const ready = gate.mayBlock() && !hasPutOff ? gate.wait(waiting > 0 || pusher?.pushing === true) : gate.look()
+      if ((ready & DEVICE) !== 0 || hasPutOff) this.#drain()
       this.#exchange.tend()
     } catch (error) {
       reject(error)
@@ -150,18 +150,23 @@ export class FuseSession {
     }
   }
 
-  /** Answers what waits in the device; returns how much that was. */
+  /** Answers what waits in the device, large READs one by one when nothing else waits; returns how much that was. */
   #drain(): number {
-    for (let count = 0; count < DRAIN_LIMIT; count++) {
+    let count = 0
+    while (count < DRAIN_LIMIT) {
       const length = this.#device.read(this.#buffer)
       if (length > 0) {
+        count++
         this.#dispatcher.dispatch(this.#buffer, length)
         if (!this.#ready) this.#afterInit()
-      } else if (length === -ERRNO.EAGAIN || this.#ends(length)) {
-        return count
+      } else if (length === -ERRNO.EAGAIN) {
+        if (!this.#exchange.answerPutOff()) return count
+      } else if (this.#ends(length)) {
+        break
       }
     }
-    return DRAIN_LIMIT
+    while (this.#exchange.answerPutOff());
+    return count
   }
 
   /** Decides what a failed read means; true: there is nothing more to read now. */

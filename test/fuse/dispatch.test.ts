@@ -30,6 +30,22 @@ const NODE = { root: 1, text: 2, large: 3, link: 4, bad: 5, live: 6 }
 
 const name = (value: string): Buffer => Buffer.from(value + '\0', 'latin1')
 
+it('small requests go before large READs that came earlier, which are then answered in their order', async () => {
+  const kernel = new FakeKernel(makeTree())
+  kernel.holdsBack = true
+  const reads = [0, 10].map((offset) => kernel.send('READ', NODE.large, readIn(offset, 1_000_000)))
+  const failing = kernel.send('READ', 99, readIn(0, 1_000_000))
+  const lookup = kernel.send('LOOKUP', 1, name('text'))
+  const small = kernel.send('READ', NODE.text, readIn(0, 4096))
+  await vi.waitFor(() => expect(kernel.replies.map(({ unique }) => unique)).toEqual([lookup, small]))
+  expect(kernel.exchange.hasPutOff).toBe(true)
+  while (kernel.exchange.answerPutOff());
+  await vi.waitFor(() => expect(kernel.replies).toHaveLength(5))
+  expect(kernel.replies.slice(2).map(({ unique }) => unique)).toEqual([...reads, failing])
+  expect(kernel.replies.slice(2).map(({ body, errno }) => [body.length, errno !== 0])).toEqual([[100_000, false], [99_990, false], [0, true]])
+  expect(kernel.exchange.hasPutOff).toBe(false)
+})
+
 describe.each([
   ['at once', undefined],
   ['later', 1],

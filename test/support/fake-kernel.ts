@@ -71,6 +71,8 @@ export class FakeKernel implements FuseDevice {
   readonly dispatcher: Dispatcher
   /** Negative errnos the next writes end with. */
   readonly failures: number[] = []
+  /** Requests that are put off wait for `exchange.answerPutOff`, as while others wait in the device. */
+  holdsBack = false
   #unique = 2n
 
   constructor(tree: Tree, options: Partial<SessionOptions> = {}) {
@@ -122,6 +124,7 @@ export class FakeKernel implements FuseDevice {
     const buffer = Buffer.from(bytes)
     this.dispatcher.dispatch(buffer, buffer.length)
     buffer.fill(0xee)
+    if (!this.holdsBack) while (this.exchange.answerPutOff());
   }
 
   /** Sends a request and waits for its one reply. */

@@ -18,6 +18,9 @@ const O_TRUNC = 0o1000
 /** More than any request asks for that INIT can agree to: 65535 pages. */
 const MAX_READ = 256 * 1024 * 1024
 
+/** What is copied for a larger READ takes as long as many other answers. */
+const SMALL_READ = 128 * 1024
+
 const NOT_TRACKED: Opened = { fh: 0 }
 
 export function handleOpen(x: Exchange, request: PendingRequest, view: DataView): void {
@@ -79,6 +82,11 @@ export function handleReleasedir(x: Exchange, request: PendingRequest, view: Dat
 export function handleRead(x: Exchange, request: PendingRequest, view: DataView): void {
   const offset = readOffset(view)
   const size = readSize(view)
+  if (size <= SMALL_READ) return read(x, request, offset, size)
+  x.putOff(request, () => read(x, request, offset, size))
+}
+
+function read(x: Exchange, request: PendingRequest, offset: number, size: number): void {
   const content = x.tree.content(request.node)
   if (!(content instanceof Promise)) return sendContent(x, request, content, offset, size)
   x.settle(request, content, (_x, _request, ready) => sendContent(x, request, ready, offset, size))
@@ -112,10 +120,10 @@ function sendContent(x: Exchange, request: PendingRequest, content: Content, off
     x.wait(request)
     stream.deliver(start, length, new ReadReply(x, request, length, content.start))
   } else {
-    const read = stream.read(start, length).catch((error: unknown) => {
+    const bytes = stream.read(start, length).catch((error: unknown) => {
       throw inFile(error, content.start)
     })
-    x.settle(request, read, sendRead)
+    x.settle(request, bytes, sendRead)
   }
   if (offset === 0) x.pusher?.noteRead(request.node, request.pid)
 }
@@ -148,6 +156,11 @@ class ReadReply implements DirectReply {
     this.header = new Uint8Array(FUSE_OUT_HEADER_SIZE)
     const total = FUSE_OUT_HEADER_SIZE + length
     writeOutHeader(viewOf(this.header), 0, total, 0, request.uniqueHi, request.uniqueLo)
+  }
+
+  ready(send: () => void): void {
+    if (this.#length <= SMALL_READ) send()
+    else this.#x.putOff(this.#request, send)
   }
 
   done(): void {
