@@ -67,7 +67,11 @@ async function loadInOrder(loader: ChunkLoader): Promise<number> {
   const end = index.chunkAt(bytes - 1) + 1
   let next = 0
   const lane = async (): Promise<void> => {
-    while (next < end) await load(loader, next++)
+    while (next < end) {
+      const i = next++
+      await load(loader, i)
+      loader.retire(refOf(i))
+    }
   }
   await Promise.all(Array.from({ length: WINDOW }, lane))
   return index.endOf(end - 1)

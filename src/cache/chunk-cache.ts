@@ -10,6 +10,9 @@ export interface ChunkMemory {
   readonly cached: boolean
 }
 
+/** Retired chunks that stay: requests of a reader may come out of order, and another may follow close behind. */
+const RETIRED = 8
+
 interface Resident extends ChunkMemory {
   pins: number
   /** Its memory is freed with the last pin once this is false. */
@@ -26,6 +29,8 @@ export class ChunkCache {
   readonly #bytes: Uint8Array
   readonly #extents: ExtentAllocator
   readonly #chunks: LRUCache<string, Resident>
+  /** Chunks that are not expected to be asked for again, the oldest first. */
+  readonly #retired = new Set<string>()
   #evictions = 0
   #pinnedBytes = 0
 
@@ -36,7 +41,8 @@ export class ChunkCache {
     this.#chunks = new LRUCache<string, Resident>({
       maxSize: this.#extents.size,
       sizeCalculation: (chunk) => ExtentAllocator.roundUp(chunk.length),
-      dispose: (chunk) => {
+      dispose: (chunk, key) => {
+        this.#retired.delete(key)
         chunk.cached = false
         if (chunk.pins === 0) this.#extents.release(chunk.offset, chunk.length)
       },
@@ -45,6 +51,7 @@ export class ChunkCache {
 
   /** The chunk, counted as used now. Its bytes stay valid until the next `reserve`, or while pinned. */
   get(key: string): ChunkMemory | undefined {
+    if (this.#retired.size > 0) this.#retired.delete(key)
     return this.#chunks.get(key)
   }
 
@@ -89,6 +96,16 @@ export class ChunkCache {
       this.#pinnedBytes -= chunk.length
       if (!chunk.cached) this.#extents.release(chunk.offset, chunk.length)
     }
+  }
+
+  /**
+   * A reader has gone past this chunk. Unless somebody asks for it, it goes when a few others have been retired: so what is read
+   * once leaves those chunks in the cache that are read again, and uses the same memory over and over.
+   */
+  retire(key: string): void {
+    if (this.#retired.has(key) || !this.#chunks.has(key)) return
+    this.#retired.add(key)
+    if (this.#retired.size > RETIRED) this.#chunks.delete(this.#retired.values().next().value!)
   }
 
   /** Lets go of a chunk before its time, as after a pass that will not come back. */

@@ -149,6 +149,12 @@ export class ChunkLoader {
     this.#begin(ref, 'prefetch', [])
   }
 
+  /** A reader has gone past a chunk: it is among the first to go. */
+  retire(ref: ChunkRef): void {
+    this.#cache.retire(ref.key)
+    this.#feed()
+  }
+
   /** Lets go of a cached chunk that will not be needed again soon. */
   drop(ref: ChunkRef): void {
     this.#cache.drop(ref.key)

@@ -32,6 +32,9 @@ const PLAIN_ZEROS = new ZeroChunks()
 /** Looks into one chunk before the cache hears again that it is in use. */
 const LOOKS = 256
 
+/** Chunks behind a sequential reader that may still be loading for it: its requests come far ahead of their answers. */
+const LAG = 4
+
 /** Reads up to this size look for something, as in a directory: they go before those that carry content. */
 const SMALL_READ = 256 * 1024
 
@@ -144,7 +147,12 @@ export class ChunkStream implements ReadAt {
   }
 
   noteRead(offset: number, length: number): void {
-    if (this.#sequential.note(offset, length)) this.#loadAhead(this.#chunkAt(offset + length - 1))
+    if (!this.#sequential.note(offset, length)) return
+    const current = this.#chunkAt(offset + length - 1)
+    this.#loadAhead(current)
+    for (let i = Math.max(0, this.#index.chunkAt(offset) - 1 - LAG); i < current - LAG; i++) {
+      if (!this.#isZero(i) && !this.#isPending(i)) this.#loader.retire(this.#ref(i))
+    }
   }
 
   expect(offset: number): number {

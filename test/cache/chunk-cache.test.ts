@@ -42,6 +42,28 @@ test('a pinned chunk keeps its memory, also when the cache has let go of it', ()
   expect(cache.reserve(2 * PAGE)).toBeDefined()
 })
 
+test('of retired chunks the last few stay, one that is used again is like any other', () => {
+  const cache = new ChunkCache(100 * PAGE)
+  const keys = Array.from({ length: 30 }, (_, i) => String(i))
+  for (const key of keys) put(cache, key, PAGE, 1)
+  for (const key of keys.slice(0, 8)) cache.retire(key)
+  cache.retire('none')
+  cache.get('3')
+  expect(cache.stats().chunks).toBe(30)
+  for (const key of keys.slice(8, 20)) cache.retire(key)
+  cache.retire('19')
+  const left = keys.filter((key) => cache.has(key))
+  expect(left).toEqual(['3', ...keys.slice(12)])
+  const bytes = cache.get('15')!.bytes
+  const unpin = cache.pin('15')
+  cache.retire('15')
+  for (const key of keys.slice(20)) cache.retire(key)
+  expect(cache.has('15')).toBe(false)
+  for (let i = 0; i < 40; i++) put(cache, `new ${i}`, PAGE, 2)
+  expect(bytes.every((byte) => byte === 1)).toBe(true)
+  unpin()
+})
+
 test('no room is an answer, not an error', () => {
   const cache = new ChunkCache(2 * PAGE)
   const first = cache.reserve(2 * PAGE)!

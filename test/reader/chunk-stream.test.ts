@@ -193,6 +193,22 @@ test('sequential replies load ahead, random ones do not', async () => {
   closeSync(fd)
 })
 
+test('what a sequential reader has gone past leaves the cache, what others use stays', async () => {
+  const path = join(folder, 'retired')
+  const fd = openSync(path, 'w')
+  rig = new ChunkRig({ replyFd: fd })
+  const pieces = Array.from({ length: 60 }, (_, i) => noise(100_000, i + 20))
+  const stream = rig.dynamic(pieces, { replyFd: fd })
+  const other = rig.dynamic([noise(50_000, 3)])
+  await other.read(0, 10)
+  for (let offset = 0; offset < 6_000_000; offset += 50_000) {
+    expect(await deliver(stream, fd, offset, 50_000)).toBe('done')
+    expect(rig.cache.stats().chunks).toBeLessThanOrEqual(20)
+  }
+  expect(other.peek(0, 10)).toBeDefined()
+  closeSync(fd)
+})
+
 test('after the pool is closed a read fails by name', async () => {
   rig = new ChunkRig({ threads: 1 })
   const stream = rig.dynamic(PIECES)
