@@ -1,6 +1,7 @@
 import { escapeName } from '../bytes/names.js'
 import type { LostRange } from '../bytes/read-at.js'
 import { PbsfsError, replaceFields } from '../errors/errors.js'
+import type { ProblemReport } from '../tree/archive-dirs.js'
 import { ArchiveSet } from '../tree/archive-set.js'
 import { CONTROL_DIR, ControlDir } from '../tree/control-dir.js'
 import { MountTree } from '../tree/mount-tree.js'
@@ -41,15 +42,16 @@ export function makeTree(
   return tree
 }
 
-/** Archives whose problems go to log and errors. */
-export function archiveSet(settings: OpenSettings): ArchiveSet {
-  return new ArchiveSet((error, archive, name, folder) => {
+/** Archives whose problems go to log and errors. `directoryBytes`: for their decoded directories. */
+export function archiveSet(settings: OpenSettings, directoryBytes?: number): ArchiveSet {
+  const report: ProblemReport = (error, archive, name, folder) => {
     const shown = name === undefined ? {} : { name: escapeName(name) }
     const context = { archive, ...(folder === undefined ? {} : { folder }), ...shown }
     if (settings.problems.add(error, context)) {
       settings.log.warn(error instanceof Error ? error.message : String(error), context)
     }
-  })
+  }
+  return new ArchiveSet(report, { directoryBytes })
 }
 
 /** Who owns what the store itself does not say an owner of. */

@@ -33,6 +33,7 @@ export async function openLoneArchive(source: ArchiveSource, settings: OpenSetti
     return {
       tree: makeTree(root, context, settings, files.reduce((sum, file) => sum + file.size, 0)),
       cache: undefined,
+      cacheUse: () => undefined,
       loader: undefined,
       sources: () => [{ path: name, kind: 'archive file', state: 'ok' }],
       locks: () => undefined,

@@ -9,6 +9,7 @@ import type { SpareThreads } from './spare-threads.js'
 import type { LockReport, LockSettings } from './snapshot-locking.js'
 
 export interface OpenSettings {
+  /** For decoded chunks and directories. */
   readonly cacheBytes: number
   /** Decode threads. */
   readonly decoders: number
@@ -42,9 +43,18 @@ export interface SourceState {
   readonly message?: string
 }
 
+/** How much of `cacheBytes` is taken. */
+export interface CacheUse {
+  readonly limitBytes: number
+  readonly usedBytes: number
+  readonly chunks: number
+}
+
 export interface OpenTree {
   readonly tree: Tree
   readonly cache: ChunkCache | undefined
+  /** undefined: not of a datastore. */
+  cacheUse(): CacheUse | undefined
   readonly loader: ChunkLoader | undefined
   sources(): readonly SourceState[]
   /** undefined: not of a datastore, so there is nothing to lock. */

@@ -18,6 +18,10 @@ import { chooseLocking, type Locking } from './snapshot-locking.js'
 import { SnapshotKeys } from './snapshot-keys.js'
 import { StoreStreams } from './stream-opener.js'
 
+/** The part of the cache that is for decoded directories: one of so many, and no more than this. */
+const DIRECTORY_SHARE = 8
+const MAX_DIRECTORY_BYTES = 32 * 1024 * 1024
+
 /** A datastore, or a part of it, as a tree. */
 export async function openStore(source: StoreSource, settings: OpenSettings): Promise<OpenTree> {
   const path = escapeName(Buffer.from(source.path))
@@ -25,7 +29,8 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
     throw new SourceError(source.maintenance, { path, operation: 'open' })
   }
   const descriptor = { kind: 'local' as const, path: source.path }
-  const cache = new ChunkCache(settings.cacheBytes)
+  const directoryBytes = Math.min(MAX_DIRECTORY_BYTES, settings.cacheBytes / DIRECTORY_SHARE)
+  const cache = new ChunkCache(settings.cacheBytes - directoryBytes)
   const reply = settings.replyFd === undefined ? {} : { replyFd: settings.replyFd }
   const fallbacks = settings.fallbacks ?? []
   const sources = [descriptor, ...fallbacks.map((fallback) => ({ kind: 'local' as const, path: fallback }))]
@@ -49,7 +54,7 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
     const loader = new ChunkLoader(cache, pool, (ref, number, error) => fallback.note(ref, number, error))
     const locking = chooseLocking(source, store, path, settings.locks ?? {}, settings.log)
     const overlays = settings.overlays === undefined ? undefined : new FolderOverlays(settings.overlays)
-    const context = storeContext(store, loader, pool, locking, overlays, settings)
+    const context = storeContext(store, loader, pool, locking, overlays, directoryBytes, settings)
     const { root, known } = await selectRoot(source.selector, context)
     const { s3Cache } = info
     const remarks = settings.damaged === 'zero' ? [...info.remarks, ZEROS_REMARK] : info.remarks
@@ -57,6 +62,10 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
     return {
       tree: makeTree(root, context, settings, known),
       cache,
+      cacheUse: () => {
+        const { usedBytes, chunks } = cache.stats()
+        return { limitBytes: settings.cacheBytes, usedBytes: usedBytes + context.archives.directoryBytes, chunks }
+      },
       loader,
       sources: () => [
         sourceState(path, s3Cache ? 'S3 cache folder' : 'datastore', remarks, stalls, loader),
@@ -104,6 +113,7 @@ function storeContext(
   pool: DecodePool,
   locking: Locking,
   overlays: FolderOverlays | undefined,
+  directoryBytes: number,
   settings: OpenSettings,
 ): StoreContext {
   const keys = new SnapshotKeys(store, {
@@ -121,7 +131,7 @@ function storeContext(
       ...(settings.replyFd === undefined ? {} : { replyFd: settings.replyFd }),
     }),
     registry: new NodeRegistry(),
-    archives: archiveSet(settings),
+    archives: archiveSet(settings, directoryBytes),
     owner: processOwner(),
     holds: 'none' in locking ? undefined : locking.holds,
     overlays,

@@ -20,7 +20,7 @@ export const KEY_OPTIONS = {
 export const PAYLOAD_OPTION = { 'payload-input': { type: 'string', requiresArg: true, describe: 'The *.ppxar of a lone *.mpxar' } } as const
 
 export const ENGINE_OPTIONS = {
-  'cache-size': { type: 'string', requiresArg: true, describe: 'Memory for decoded chunks: 64M or more, units K, M, G, T of 1024 (default 256M)' },
+  'cache-size': { type: 'string', requiresArg: true, describe: 'Memory for decoded chunks and directories: 64M or more, units K, M, G, T of 1024 (default 256M)' },
   decoders: { type: 'string', requiresArg: true, describe: 'Decoding threads, 1 to 64 (default 2)' },
 } as const
 

@@ -170,13 +170,13 @@ class ServedSession {
   }
 
   #status(): SessionStatus {
-    const cache = this.#opened?.cache?.stats()
+    const cache = this.#opened?.cacheUse()
     const loads = this.#opened?.loader?.stats()
     const counts = this.#driver?.counts()
     const locks = this.#opened?.locks()
     return {
       cache: {
-        limitBytes: cache?.sizeBytes ?? 0,
+        limitBytes: cache?.limitBytes ?? 0,
         usedBytes: cache?.usedBytes ?? 0,
         chunks: cache?.chunks ?? 0,
         hits: loads?.hits ?? 0,

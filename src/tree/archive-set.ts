@@ -42,9 +42,16 @@ interface Slot {
   entered: number
 }
 
+export interface ArchiveSetOptions {
+  /** Bytes of decoded directories kept. */
+  readonly directoryBytes?: number | undefined
+  /** A clock in milliseconds. */
+  readonly now?: () => number
+}
+
 /** The archives of a mount: gives each its number and opens it when it is first entered. */
 export class ArchiveSet implements ArchiveTable {
-  readonly tables = new DirTables()
+  readonly tables: DirTables
   readonly #report: ProblemReport
   readonly #now: () => number
   readonly #byKey = new Map<string, Slot>()
@@ -52,10 +59,10 @@ export class ArchiveSet implements ArchiveTable {
   #next = 1
   #uses = 0
 
-  /** `now`: a clock in milliseconds. */
-  constructor(report: ProblemReport, now: () => number = () => performance.now()) {
+  constructor(report: ProblemReport, options: ArchiveSetOptions = {}) {
+    this.tables = new DirTables(options.directoryBytes)
     this.#report = report
-    this.#now = now
+    this.#now = options.now ?? (() => performance.now())
   }
 
   /**
@@ -101,6 +108,11 @@ export class ArchiveSet implements ArchiveTable {
     let open = 0
     for (const slot of this.#byNumber.values()) if (slot.nodes !== undefined) open++
     return { open, entered: this.#byNumber.size }
+  }
+
+  /** Bytes of decoded directories. */
+  get directoryBytes(): number {
+    return this.tables.stats().bytes
   }
 
   close(): void {

@@ -16,7 +16,7 @@ const LARGE_IDLE_MS = 10_000
 /** What could not be read now may be readable the next time; long enough for one listing, in ms. */
 const UNREADABLE_MS = 2000
 
-/** Bytes of decoded directories kept, over all archives of a mount. */
+/** Bytes of decoded directories kept, over all archives of a mount, unless told otherwise. */
 const TABLE_BYTES = 32 * 1024 * 1024
 
 /**

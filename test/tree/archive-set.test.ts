@@ -8,7 +8,7 @@ const MINUTE_MS = 60_000
 
 it('archives that many enter at once stay open until they are answered; idle ones are closed later', async () => {
   let now = 0
-  const set = new ArchiveSet((error) => expect.fail(String(error)), () => now)
+  const set = new ArchiveSet((error) => expect.fail(String(error)), { now: () => now })
   const { meta } = encodeArchive(dir('', [file('a')]))
   const enter = (i: number) =>
     set.open(
