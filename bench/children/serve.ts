@@ -9,6 +9,7 @@ import { mountFuse } from '#src/fuse/mount.js'
 import { raiseReadahead } from '#src/fuse/readahead.js'
 import { FuseSession } from '#src/fuse/session.js'
 import { resolveSource } from '#src/source/resolve-source.js'
+import { compileLast } from '#src/posix/thread.js'
 import { parseSource } from '#src/source/source-string.js'
 import { MemoryTree } from './memory-tree.js'
 
@@ -45,6 +46,7 @@ const session = new FuseSession({
   options: { noOpen: setup.kind === 'memory' || setup.noOpen, pushMemory: source.cache?.memory },
   onReady: () => {
     raiseReadahead(mounted.mountpoint)
+    compileLast()
     process.stdout.write('ready\n')
   },
 })

@@ -4,6 +4,7 @@ import { checksPermissions } from '../fuse/mount-options.js'
 import { raiseReadahead } from '../fuse/readahead.js'
 import type { SessionOptions } from '../fuse/options.js'
 import { FuseSession } from '../fuse/session.js'
+import { compileLast } from '../posix/thread.js'
 import type { MaybePromise, Tree } from '../tree/tree.js'
 import { decodeBytes } from './mount-config.js'
 import { serveSession, type Driver, type DriverParts } from './serve-session.js'
@@ -58,6 +59,7 @@ function openKernelDriver({ start: { fd, mountpoint, config }, tree, memory, log
     },
     onReady: () => {
       raiseReadahead(decodeBytes(mountpoint))
+      compileLast()
       onReady()
     },
   })
