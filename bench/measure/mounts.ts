@@ -1,6 +1,10 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { DAEMON_FLAGS } from '#src/daemon/background.js'
+import { isAlive, readProcessId, waitForExit, type ProcessId } from '#src/daemon/process-id.js'
+import { openRuntimeFolder } from '#src/daemon/runtime-folder.js'
+import { listRecords } from '#src/daemon/runtime-record.js'
 import { unmount } from '#src/fuse/mount.js'
 import { findMountAt } from '#src/fuse/mountinfo.js'
 import { childProgram, runProgram } from './programs.js'
@@ -15,19 +19,17 @@ export const PBSFS = new URL('../../bin/pbsfs.js', import.meta.url).pathname
 /** One mount and the process that serves it. */
 export class Mount {
   readonly path: string
-  readonly #child: ChildProcess
+  readonly #id: ProcessId
   readonly #onEnd: (peakBytes: number) => void
-  readonly exited: Promise<void>
 
-  constructor(path: string, child: ChildProcess, onEnd: (peakBytes: number) => void) {
+  constructor(path: string, id: ProcessId, onEnd: (peakBytes: number) => void) {
     this.path = path
-    this.#child = child
+    this.#id = id
     this.#onEnd = onEnd
-    this.exited = new Promise((resolve) => child.on('exit', () => resolve()))
   }
 
   get pid(): number {
-    return this.#child.pid!
+    return this.#id.pid
   }
 
   /** Most memory the process ever had resident. */
@@ -57,13 +59,11 @@ export class Mount {
   }
 
   async end(): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#onEnd(this.peakBytes())
+    if (isAlive(this.#id)) this.#onEnd(this.peakBytes())
     if (isMounted(this.path)) {
       await unmount(Buffer.from(this.path)).catch(() => unmount(Buffer.from(this.path), { lazy: true }))
     }
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), END_TIMEOUT_MS)
-    await this.exited
-    clearTimeout(timer)
+    if (!(await waitForExit(this.#id, END_TIMEOUT_MS))) process.kill(this.pid, 'SIGKILL')
     rmSync(this.path, { recursive: true, force: true })
   }
 }
@@ -106,17 +106,20 @@ export class MountSet {
     rmSync(path, { recursive: true, force: true })
   }
 
-  /** SOURCE mounted by the command line of the product. */
-  product(source: string, label: string, args: readonly string[] = []): Promise<Mount> {
+  /** SOURCE mounted by the command line of the product, in the background as people do. */
+  async product(source: string, label: string, args: readonly string[] = []): Promise<Mount> {
     const path = this.reserve()
-    const command = [process.execPath, PBSFS, 'mount', '-f', ...args, source, path]
-    return this.#start(path, label, command, (text) => /^mounted at /m.test(text))
+    await runProgram(process.execPath, [PBSFS, 'mount', ...args, source, path])
+    const mountpoint = Buffer.from(path).toString('hex')
+    const found = listRecords(openRuntimeFolder()).find(({ record, alive }) => alive && record.mountpoint === mountpoint)
+    if (found === undefined) throw new Error(`${label}: the daemon of ${path} left no record`)
+    return this.#add(path, label, found.record)
   }
 
   /** A mount served by `children/serve.js`. */
   served(setup: Record<string, unknown>, label: string): Promise<Mount> {
     const path = this.reserve()
-    const command = [process.execPath, ...childProgram('serve', { ...setup, mountpoint: path })]
+    const command = [process.execPath, ...DAEMON_FLAGS, ...childProgram('serve', { ...setup, mountpoint: path })]
     return this.#start(path, label, command, (text) => /^ready\n/m.test(text))
   }
 
@@ -147,21 +150,29 @@ export class MountSet {
     const [program, ...args] = command
     const child = spawn(program!, args, { stdio: ['ignore', log, log], cwd: '/', env: { ...process.env, ...env } })
     closeSync(log)
-    const mount = new Mount(path, child, (bytes) => {
-      this.#open.delete(path)
-      this.#peaks.set(label, Math.max(bytes, this.#peaks.get(label) ?? 0))
-      rmSync(logPath, { force: true })
-    })
-    this.#open.set(path, mount)
+    child.on('error', () => undefined)
+    const id = readProcessId(child.pid ?? 0)
+    if (id === undefined) throw new Error(`${label} could not be started`)
+    const mount = this.#add(path, label, id)
     const until = performance.now() + READY_TIMEOUT_MS
     for (;;) {
       const text = readFileSync(logPath, 'latin1')
       if (isReady(text)) return mount
-      if (child.exitCode !== null || child.signalCode !== null || performance.now() > until) {
+      if (!isAlive(id) || performance.now() > until) {
         await mount.end().catch(() => undefined)
         throw new Error(`${label} could not be mounted: ${text}`)
       }
       await sleep(5)
     }
+  }
+
+  #add(path: string, label: string, id: ProcessId): Mount {
+    const mount = new Mount(path, id, (bytes) => {
+      this.#open.delete(path)
+      this.#peaks.set(label, Math.max(bytes, this.#peaks.get(label) ?? 0))
+      rmSync(`${path}.log`, { force: true })
+    })
+    this.#open.set(path, mount)
+    return mount
   }
 }
