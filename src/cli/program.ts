@@ -1,4 +1,4 @@
-import yargs, { type Argv, type CommandModule } from 'yargs'
+import yargs, { type ArgumentsCamelCase, type Argv, type CommandModule } from 'yargs'
 import { UsageError } from '../errors/errors.js'
 import { COMMANDS } from './commands/commands.js'
 import { FIND_FLAGS, FIND_WORDS } from './commands/find.js'
@@ -12,6 +12,16 @@ const MAX_WIDTH = 110
 
 /** What a command line asks for. */
 export type Parsed = { readonly action: Action; readonly json: boolean } | { readonly help: string }
+
+/** Ends the parser once a command is chosen: it would go on to make the text of --help, which takes longer than all before. */
+class Chosen extends Error {
+  readonly argv: ArgumentsCamelCase
+
+  constructor(argv: ArgumentsCamelCase) {
+    super('a command was chosen')
+    this.argv = argv
+  }
+}
 
 /** The parser with all commands. `choose` gets the work of the command that was named, `enter` its definition before that. */
 export function buildProgram(version: string, choose: (action: Action) => void, columns?: number, enter: (command: CommandModule) => void = () => undefined): Argv {
@@ -39,7 +49,11 @@ export function buildProgram(version: string, choose: (action: Action) => void, 
       enter(command)
       return typeof builder === 'function' ? (builder(parser) as Argv) : parser
     }
-    program.command({ ...command, builder: entered })
+    const handler = (argv: ArgumentsCamelCase): never => {
+      void command.handler(argv)
+      throw new Chosen(argv)
+    }
+    program.command({ ...command, builder: entered, handler })
   }
   return program
 }
@@ -66,13 +80,13 @@ export async function parseCommandLine(given: readonly string[], version: string
     throw error instanceof UsageError ? error : new UsageError(explain(message ?? String(error), args, optionNames(program)))
   })
   try {
-    const argv = (await program.parseAsync(protectOperands(args), {}, (error, _argv, output) => {
+    await program.parseAsync(protectOperands(args), {}, (error, _argv, output) => {
       if (error != null) throw error
       help = output
-    })) as Record<string, unknown>
-    json = argv['json'] === true
+    })
   } catch (error) {
-    throw nameVariables(error, applied)
+    if (!(error instanceof Chosen)) throw nameVariables(error, applied)
+    json = error.argv['json'] === true
   }
   if (chosen === undefined) return { help: help + '\n' }
   const action = chosen
