@@ -42,7 +42,7 @@ const MEMORY_BESIDE_CACHE_MIB = 150
 export function targetsOf({ growth, cacheBytes, tree }: Params): Target[] {
   const files = tree.folders * tree.filesPerFolder
   const [small, , large] = growth
-  const sequential = ['split', 'classic', 'image'].flatMap((name): Target[] => [
+  const sequential = ['split', 'classic', 'image', 'encrypted'].flatMap((name): Target[] => [
     {
       work: `sequential read, cold (${name}), of both limits`, row: `seq/${name}/cold`,
       against: [`seq/decode-${name}`, 'seq/transport'], kind: 'least', bound: 0.95, ratio: ofBothLimits,
@@ -72,10 +72,6 @@ export function targetsOf({ growth, cacheBytes, tree }: Params): Target[] {
   ]) // prettier-ignore
   return [
     ...sequential,
-    {
-      work: 'sequential read, cold (encrypted image), of its decode limit', row: 'seq/encrypted/cold',
-      against: ['seq/decode-encrypted'], kind: 'least', bound: 0.85, ratio: quotient,
-    },
     {
       work: 'sequential read over NBD, cold, of the decode limit', row: 'seq/nbd/cold',
       against: ['seq/decode-image'], kind: 'least', bound: 0.85, beyond: 1, ratio: quotient,
