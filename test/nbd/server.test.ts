@@ -109,17 +109,6 @@ it('DISC: what was asked for before is answered, then the connection ends', asyn
   expect(client.rest).toHaveLength(0)
 })
 
-it('a request that is none, and a write of more than 32 MiB, end the connection', async () => {
-  const running = await serve([disk()])
-  const one = await ready(running)
-  one.write(Buffer.alloc(28))
-  await one.closed
-  const other = await ready(running)
-  other.request(1, 1, 0, (1 << 25) + 1)
-  await other.closed
-  expect(running.log.filter((line) => line.startsWith('warn a client was dropped'))).toHaveLength(2)
-})
-
 it('a client that takes nothing is dropped when others need the room, and not before', async () => {
   const big: ReadAt = { name: 'big', size: 1 << 24, peek: () => undefined, read: (_offset, length) => Promise.resolve(new Uint8Array(length)) }
   const running = await serve([diskOf('disk', big)], { limits: { totalBytes: 1 << 23, stalledMs: 1, tendMs: 20 } })
