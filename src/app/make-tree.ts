@@ -1,6 +1,6 @@
 import { escapeName } from '../bytes/names.js'
 import type { LostRange } from '../bytes/read-at.js'
-import { PbsfsError, replaceFields } from '../errors/errors.js'
+import { messageOf, PbsfsError, replaceFields } from '../errors/errors.js'
 import type { ProblemReport } from '../tree/archive-dirs.js'
 import { ArchiveSet } from '../tree/archive-set.js'
 import { CONTROL_DIR, ControlDir } from '../tree/control-dir.js'
@@ -27,7 +27,7 @@ export function makeTree(
   const tracksOpen = context.holds?.lasting === false
   const onLoss = (node: NodeId, { offset, length, error }: LostRange): void => {
     const loss = replaceFields(error, { fileOffset: offset, length, zeroed: true })
-    reportDamage(settings, tree, node, loss instanceof Error ? loss.message : String(loss), loss instanceof PbsfsError ? loss.fields : {})
+    reportDamage(settings, tree, node, messageOf(loss), loss instanceof PbsfsError ? loss.fields : {})
   }
   const tree: Tree = new MountTree(
     root,
@@ -48,7 +48,7 @@ export function archiveSet(settings: OpenSettings, directoryBytes?: number): Arc
     const shown = name === undefined ? {} : { name: escapeName(name) }
     const context = { archive, ...(folder === undefined ? {} : { folder }), ...shown }
     if (settings.problems.add(error, context)) {
-      settings.log.warn(error instanceof Error ? error.message : String(error), context)
+      settings.log.warn(messageOf(error), context)
     }
   }
   return new ArchiveSet(report, { directoryBytes })

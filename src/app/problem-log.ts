@@ -1,4 +1,4 @@
-import { isPbsfsError, KeyError, type ErrorFields } from '../errors/errors.js'
+import { isPbsfsError, KeyError, messageOf, type ErrorFields } from '../errors/errors.js'
 import { escapeText } from '../bytes/names.js'
 
 /** Different problems kept; the oldest goes when there are more. */
@@ -81,10 +81,6 @@ export class ProblemLog {
       })
       .join('')
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 function fieldsOf(error: unknown, context: ErrorFields): Problem['fields'] {

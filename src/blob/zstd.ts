@@ -1,5 +1,5 @@
 import zstd from 'zstd-napi/binding.js'
-import { FormatError, IntegrityError, TruncatedError, UnsupportedError } from '../errors/errors.js'
+import { FormatError, IntegrityError, messageOf, TruncatedError, UnsupportedError } from '../errors/errors.js'
 import { blobFields, type Blob } from './data-blob.js'
 
 /** First output buffer when the frame does not tell its content size. */
@@ -88,7 +88,7 @@ function grow(bytes: Uint8Array<ArrayBuffer>, size: number): Uint8Array<ArrayBuf
 }
 
 function explainFailure(blob: Blob, payload: Uint8Array, expected: number, cause: unknown): Error {
-  const reason = cause instanceof Error ? cause.message : String(cause)
+  const reason = messageOf(cause)
   const fields = { ...blobFields(blob), offset: blob.headerSize, actual: reason }
   if (/too small/i.test(reason)) return wrongLength(blob, expected, undefined)
   if (/dictionary/i.test(reason)) {

@@ -1,5 +1,5 @@
 import { escapeName } from '../bytes/names.js'
-import { isPbsfsError, type ErrorFields } from '../errors/errors.js'
+import { isPbsfsError, messageOf, type ErrorFields } from '../errors/errors.js'
 import { argToBytes } from './raw-args.js'
 
 /** Fields shown under the message, in this order; the rest follows by name. */
@@ -38,7 +38,7 @@ export function printable(text: string): string {
 }
 
 function headline(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   const text = printable(message).replaceAll('\n', '\n  ')
   if (isPbsfsError(error) || !(error instanceof Error)) return text
   return error.name === 'Error' ? text : `${error.name}: ${text}`

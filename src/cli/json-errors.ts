@@ -1,4 +1,4 @@
-import { AbortedError, isPbsfsError, type ErrorFields } from '../errors/errors.js'
+import { AbortedError, isPbsfsError, messageOf, type ErrorFields } from '../errors/errors.js'
 import { exitCodeOf } from './exit-codes.js'
 import type { OpenSource } from './open-source.js'
 import type { Output } from './output.js'
@@ -52,6 +52,6 @@ export async function withErrorDocument<T>(output: Output, run: (output: Output)
 
 function errorDocument(error: unknown): object {
   const kind = isPbsfsError(error) ? error.tag : 'internal'
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   return { kind, exitCode: exitCodeOf(error), message, fields: isPbsfsError(error) ? error.fields : {} }
 }

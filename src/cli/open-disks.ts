@@ -6,7 +6,7 @@ import type { TreeView } from '../browse/tree-view.js'
 import { escapeName } from '../bytes/names.js'
 import type { DaemonLog } from '../daemon/log.js'
 import { isBug } from '../errors/errno.js'
-import { isPbsfsError, SourceError, UsageError } from '../errors/errors.js'
+import { isPbsfsError, messageOf, SourceError, UsageError } from '../errors/errors.js'
 import type { Disk } from '../nbd/disk-table.js'
 import type { GroupRef, SnapshotRef } from '../source/datastore.js'
 import type { ResolvedSource, StoreSource } from '../source/resolve-source.js'
@@ -208,7 +208,7 @@ function pathOf({ path }: StoreSource): string {
 
 function noteProblem({ problems }: OpenSource, log: DaemonLog, error: unknown, exportName: string, offset: number | undefined): void {
   const fields = { export: exportName, ...(offset === undefined ? {} : { request: offset }) }
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   if (isBug(error)) log.error(`bug: ${message}`, { ...fields, stack: error instanceof Error ? error.stack : undefined })
   else if (problems.add(error, { export: exportName })) log.warn(message, { ...fields, ...(isPbsfsError(error) ? error.fields : {}) })
 }

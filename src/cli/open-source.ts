@@ -6,7 +6,7 @@ import { isRegular, TreeView, type Found } from '../browse/tree-view.js'
 import { escapeName, escapeText } from '../bytes/names.js'
 import { DEFAULT_CACHE_BYTES, DEFAULT_DECODERS, MAX_DECODERS } from '../daemon/mount-config.js'
 import { currentFolder, fromRoot } from '../daemon/mountpoint.js'
-import type { ErrorFields } from '../errors/errors.js'
+import { messageOf, type ErrorFields } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'
 import { decodeSecrets } from '../keys/secrets.js'
 import { resolveSource, type ResolvedSource } from '../source/resolve-source.js'
@@ -88,7 +88,7 @@ export async function withSource<T>(
       problems,
       note: (error, place) => {
         const shown = place === undefined || place.length === 0 ? {} : { path: escapeName(place) }
-        if (problems.add(error, shown)) told.problem(error instanceof Error ? error.message : String(error), shown)
+        if (problems.add(error, shown)) told.problem(messageOf(error), shown)
       },
       exitCode: () => (problems.areKeysAlone ? EXIT.key : problems.count > 0 ? EXIT.damaged : EXIT.ok),
     })

@@ -1,4 +1,5 @@
 import { escapeName } from '../bytes/names.js'
+import { messageOf } from '../errors/errors.js'
 import { openControlSocket, type ControlSocket } from './control-socket.js'
 import type { DaemonLog } from './log.js'
 import type { MountConfig } from './mount-config.js'
@@ -59,7 +60,7 @@ export async function publishMount(mount: MountToPublish): Promise<PublishedMoun
     }
   } catch (error) {
     await socket?.close()
-    mount.log.warn('no status of this mount', { message: error instanceof Error ? error.message : String(error) })
+    mount.log.warn('no status of this mount', { message: messageOf(error) })
     return undefined
   }
 }

@@ -1,6 +1,6 @@
 import { rmdirSync } from 'node:fs'
 import { escapeName } from '../bytes/names.js'
-import { BusyError } from '../errors/errors.js'
+import { BusyError, messageOf } from '../errors/errors.js'
 import type { FoundSource } from './find-source.js'
 import { removeLeftovers } from './find-mounts.js'
 import { describeHolders, findHolders } from './holders.js'
@@ -166,7 +166,7 @@ class ServedMount {
       })
       started()
       log.info('mounted', { path: escapeName(this.#mountpoint), source: this.#source, pid: process.pid })
-      this.#parts.onReady({ mountpoint: escapeName(this.#mountpoint), source: this.#source, log: this.#parts.logName, remarks: log.recent().map(messageOf) })
+      this.#parts.onReady({ mountpoint: escapeName(this.#mountpoint), source: this.#source, log: this.#parts.logName, remarks: log.recent().map(sentenceOf) })
     }
     const reason = await Promise.race([session.ended, aborted])
     if (reason === 'unmounted') this.#detached = true
@@ -238,7 +238,7 @@ class ServedMount {
 }
 
 /** Of a line of the log, without time and level. */
-function messageOf(line: string): string {
+function sentenceOf(line: string): string {
   return line.replace(/^\S+ \S+ /, '')
 }
 
@@ -247,7 +247,7 @@ function removeAllLeftovers(table: MountTable, log: DaemonLog): void {
     const folder = findRuntimeFolder()
     if (folder !== undefined) removeLeftovers(folder, table.list())
   } catch (error) {
-    log.warn('the runtime folder cannot be cleaned', { message: error instanceof Error ? error.message : String(error) })
+    log.warn('the runtime folder cannot be cleaned', { message: messageOf(error) })
   }
 }
 

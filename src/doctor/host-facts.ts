@@ -1,5 +1,6 @@
 import { accessSync, closeSync, constants, existsSync, openSync, readFileSync, statSync } from 'node:fs'
 import { release } from 'node:os'
+import { messageOf } from '../errors/errors.js'
 import type { HostFacts } from './check-host.js'
 import type { MountingFacts } from './check-mounting.js'
 
@@ -50,7 +51,7 @@ async function tryImport(name: string): Promise<string | undefined> {
     await import(name)
     return undefined
   } catch (error) {
-    return (error instanceof Error ? error.message : String(error)).split('\n', 1)[0]
+    return messageOf(error).split('\n', 1)[0]
   }
 }
 

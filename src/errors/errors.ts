@@ -138,6 +138,11 @@ export function isPbsfsError(error: unknown): error is PbsfsError {
   return error instanceof PbsfsError
 }
 
+/** What is wrong, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
 /** An error as plain data, to cross a thread or process boundary. */
 export interface PlainError {
   readonly tag: ErrorTag | 'bug'

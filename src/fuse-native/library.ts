@@ -1,4 +1,4 @@
-import { MountError } from '../errors/errors.js'
+import { messageOf, MountError } from '../errors/errors.js'
 
 /**
  * What this driver uses of the package fuse-native 2.2.6. Its `_op_*` methods are replaced: they
@@ -63,7 +63,7 @@ export async function loadLibrary(load: (name: string) => Promise<unknown> = (na
 }
 
 function explain(error: unknown): MountError {
-  const text = error instanceof Error ? error.message : String(error)
+  const text = messageOf(error)
   const code = (error as { code?: unknown } | null)?.code
   const [message, remedy] = /libfuse/.test(text)
     ? ['libfuse.so.2 is not there; --driver fuse-native needs it', REMEDY_LIBFUSE]

@@ -1,4 +1,4 @@
-import { KeyError } from '../errors/errors.js'
+import { KeyError, messageOf } from '../errors/errors.js'
 import type { ExportTable, NbdExport, OpenExport } from './export.js'
 import { BLOCK_SIZE } from './limits.js'
 import { matchContexts } from './meta-contexts.js'
@@ -156,7 +156,7 @@ export class Negotiation {
     } catch (error) {
       this.#parts.onProblem(error, name)
       const type = error instanceof KeyError ? opt.NBD_REP_ERR_POLICY : opt.NBD_REP_ERR_UNKNOWN
-      return { type, problem: error instanceof Error ? error.message : String(error) }
+      return { type, problem: messageOf(error) }
     }
   }
 

@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join, resolve } from 'node:path'
 import { createServer, type TlsOptions, type TLSSocket } from 'node:tls'
-import { SourceError, UsageError } from '../errors/errors.js'
+import { messageOf, SourceError, UsageError } from '../errors/errors.js'
 
 /** Files of a folder of certificates, named as QEMU, nbdkit and libvirt name them. */
 const FILES = { cert: 'server-cert.pem', key: 'server-key.pem', ca: 'ca-cert.pem', crl: 'ca-crl.pem' } as const
@@ -103,7 +103,7 @@ function check(options: TlsOptions, path: string): void {
   try {
     createServer(options)
   } catch (error) {
-    throw new UsageError(`${path}: TLS cannot be set up with this: ${error instanceof Error ? error.message : String(error)}`, { path }, { cause: error })
+    throw new UsageError(`${path}: TLS cannot be set up with this: ${messageOf(error)}`, { path }, { cause: error })
   }
 }
 

@@ -1,6 +1,6 @@
 import { lendBytes } from '../bytes/lend-bytes.js'
 import type { LentBytes } from '../bytes/read-at.js'
-import { PbsfsError } from '../errors/errors.js'
+import { messageOf, PbsfsError } from '../errors/errors.js'
 import type { ExportWriter } from './export.js'
 import { listExtents } from './meta-contexts.js'
 import { BLOCK_SIZE } from './limits.js'
@@ -235,8 +235,4 @@ export class Transmission {
   #send(request: NbdRequest, pieces: readonly Uint8Array[]): void {
     this.#parts.send(pieces, () => this.#parts.finished(request))
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,7 +1,7 @@
 import { realpath, stat } from 'node:fs/promises'
 import type { Stats } from 'node:fs'
 import { bytesOfKey, escapeName, keyOf } from '../bytes/names.js'
-import { SourceError, UsageError } from '../errors/errors.js'
+import { messageOf, SourceError, UsageError } from '../errors/errors.js'
 import {
   DEFAULT_CONFIG_DIR, isStoreName, maintenanceProblem, readDatastoreConfig, type ConfiguredStore,
 } from './datastore-config.js' // prettier-ignore
@@ -181,6 +181,6 @@ function findConfigured(base: FsPath, configDir: string): { configured: Configur
     })
     return { configured }
   } catch (error) {
-    return { configured: undefined, problem: error instanceof Error ? error.message : String(error) }
+    return { configured: undefined, problem: messageOf(error) }
   }
 }

@@ -1,6 +1,6 @@
 import { decodeChunk } from '../blob/decode.js'
 import type { BlobKey } from '../blob/decrypt.js'
-import { fromPlainError, isPbsfsError, KeyError, toPlainError } from '../errors/errors.js'
+import { fromPlainError, isPbsfsError, KeyError, messageOf, toPlainError } from '../errors/errors.js'
 import type { ChunkSource } from '../source/datastore.js'
 import type { DecoderKey } from './messages.js'
 
@@ -59,6 +59,6 @@ export interface Substitute {
 /** The first failure, with what the other sources said. */
 function joinFailures([first, ...others]: readonly unknown[]): unknown {
   if (!isPbsfsError(first) || others.length === 0) return first
-  const said = others.map((error) => (error instanceof Error ? error.message : String(error)))
+  const said = others.map(messageOf)
   return fromPlainError({ ...toPlainError(first), message: `${first.message}; fallback: ${said.join('; ')}` })
 }

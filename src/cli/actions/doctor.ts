@@ -10,7 +10,7 @@ import { checkUser, type KeyFacts, type UserFacts } from '../../doctor/check-use
 import { ok, problem, type Check, type Finding } from '../../doctor/finding.js'
 import { readHostFacts, readMountingFacts } from '../../doctor/host-facts.js'
 import { readStoreFacts } from '../../doctor/store-facts.js'
-import { isPbsfsError } from '../../errors/errors.js'
+import { isPbsfsError, messageOf } from '../../errors/errors.js'
 import { loadLibrary } from '../../fuse-native/library.js'
 import { describeKey } from '../../keys/describe-key.js'
 import { parseFingerprint } from '../../keys/encryption-key.js'
@@ -135,7 +135,7 @@ async function tryFuseNative(): Promise<string | undefined> {
     await loadLibrary()
     return undefined
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    return messageOf(error)
   }
 }
 

@@ -1,5 +1,5 @@
 import { escapeName, escapeText } from '../../bytes/names.js'
-import { PbsfsError, UsageError } from '../../errors/errors.js'
+import { messageOf, PbsfsError, UsageError } from '../../errors/errors.js'
 import { dropOverlay, type DroppedOverlay } from '../../overlay/drop-overlay.js'
 import { findOverlays, inspectOverlay, isFolder, type OverlayStatus } from '../../overlay/overlay-status.js'
 import { overlayPathOf } from '../../overlay/read-overlay.js'
@@ -109,7 +109,7 @@ function failureOf(path: Buffer, error: unknown): Failed {
 }
 
 function problemDocument({ path, error }: Failed): object {
-  return { path: escapeName(path), error: error instanceof Error ? error.message : String(error) }
+  return { path: escapeName(path), error: messageOf(error) }
 }
 
 function tellFailed(failed: readonly Failed[], json: boolean, output: CommandContext['output']): ExitCode {

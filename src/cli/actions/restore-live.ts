@@ -6,7 +6,7 @@ import { escapeName } from '../../bytes/names.js'
 import { createLog, stderrTarget } from '../../daemon/log.js'
 import { fromRoot } from '../../daemon/mountpoint.js'
 import { ownNbdSocket } from '../../daemon/nbd-socket.js'
-import { AbortedError, IntegrityError, TargetError, UsageError } from '../../errors/errors.js'
+import { AbortedError, IntegrityError, messageOf, TargetError, UsageError } from '../../errors/errors.js'
 import { DiskTable } from '../../nbd/disk-table.js'
 import { nbdUri, unixAddress } from '../../nbd/listen-address.js'
 import { NbdServer } from '../../nbd/server.js'
@@ -132,7 +132,7 @@ class LiveRestore {
     const server = await NbdServer.listen(unixAddress(socket), {
       exports: new DiskTable([disk]),
       log,
-      onProblem: (error) => log.warn(error instanceof Error ? error.message : String(error)),
+      onProblem: (error) => log.warn(messageOf(error)),
     })
     output.err(`the disk can be used at ${nbdUri(server.address, disk.name, undefined)}\n`)
     return server

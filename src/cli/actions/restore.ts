@@ -2,7 +2,7 @@ import { statfsSync } from 'node:fs'
 import { isDirectory, isRegular, type Found } from '../../browse/tree-view.js'
 import { escapeName, escapeText, lastNameOf, parentOf } from '../../bytes/names.js'
 import { joinBytes } from '../../daemon/mountpoint.js'
-import { AbortedError, isPbsfsError, UsageError } from '../../errors/errors.js'
+import { AbortedError, isPbsfsError, messageOf, UsageError } from '../../errors/errors.js'
 import { isDamage } from '../../errors/is-damage.js'
 import { countTree, type TreeCount } from '../../restore/count-tree.js'
 import { refuseInsideStore } from '../../posix/outside-stores.js'
@@ -202,7 +202,7 @@ class RestoreRun {
     this.#progress.end()
     const code = isDamage(error) ? EXIT.damaged : isPbsfsError(error) ? exitCodeOf(error) : EXIT.failed
     if (this.#worst === EXIT.ok || code === EXIT.damaged) this.#worst = code
-    const message = escapeText(error instanceof Error ? error.message : String(error))
+    const message = escapeText(messageOf(error))
     const place = path.length === 0 ? '' : escapeName(path)
     this.#context.output.err(`pbsfs: ${place === '' || message.startsWith(place) ? '' : `${place}: `}${message}\n`)
   }
