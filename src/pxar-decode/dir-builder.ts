@@ -31,18 +31,12 @@ export class DirBuilder {
     this.#names = new Uint8Array(allocate(capacity * USUAL_NAME, stream))
   }
 
-  /** Copies bytes `[start, end)` of `view`, the name of the next entry, and returns where it is in `names`. */
-  stageName(view: DataView, start: number, end: number): number {
+  /** Copies bytes `[start, end)` of `view`, the name of the next entry. */
+  stageName(view: DataView, start: number, end: number): void {
     const at = this.#nameBytes
     if (at + end - start > this.#names.length) this.#growNames(at + end - start)
     const names = this.#names
     for (let from = start, to = at; from < end; from++, to++) names[to] = view.getUint8(from)
-    return at
-  }
-
-  /** Valid until the next `stageName`. */
-  get names(): Uint8Array {
-    return this.#names
   }
 
   /** Adds the entry whose name was staged last, `nameLength` bytes. */

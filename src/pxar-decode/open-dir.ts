@@ -1,6 +1,6 @@
 import { viewOf } from '../bytes/le.js'
 import type { ReadAt } from '../bytes/read-at.js'
-import { FormatError, TruncatedError, isPbsfsError } from '../errors/errors.js'
+import { FormatError, isPbsfsError, messageOf } from '../errors/errors.js'
 import { damage } from './damage.js'
 import { decodeEntry } from './decode-entry.js'
 import { DirBuilder } from './dir-builder.js'
@@ -8,12 +8,14 @@ import { readDirHead, type DirHead } from './dir-head.js'
 import type { DirTable } from './dir-table.js'
 import { KIND_DIR, KIND_FILE, KIND_HARDLINK, createRecord, type EntryRecord } from './entry-record.js'
 import {
-  HEADER_SIZE, ITEM_DEVICE, ITEM_FILENAME, ITEM_HARDLINK, ITEM_PAYLOAD, ITEM_PAYLOAD_REF, ITEM_SYMLINK, MAX_NAME,
+  HEADER_SIZE, ITEM_DEVICE, ITEM_FILENAME, ITEM_PAYLOAD, ITEM_PAYLOAD_REF, ITEM_SYMLINK, MAX_NAME,
   itemOf,
 } from './format.js' // prettier-ignore
 import { checkNesting, type SortedRows, type TableSpan } from './goodbye.js'
-import { readChild, readGrowing, type ArchiveLayout } from './layout.js'
+import { HardLinks } from './hard-links.js'
+import { readGrowing, type ArchiveLayout } from './layout.js'
 import type { ProblemList } from './problems.js'
+import { skipUnreadable } from './skip-unreadable.js'
 import { TimeSlice } from './time-slice.js'
 
 const KiB = 1024
@@ -23,8 +25,6 @@ const MAX_WINDOW = 1024 * KiB
 const JOIN = 16 * KiB
 /** Read of a child that is followed by payload or by entries of its own. */
 const HEAD = KiB
-/** Behind an unreadable child the next try is made this far away: no chunk is smaller. */
-const PROBE_STEP = 64 * KiB
 /** Pieces of the stream that are loaded while another one is waited for. */
 const TOLD_AHEAD = 4
 /** Work between two looks at the clock, in entries, and between two turns of the event loop. */
@@ -54,10 +54,8 @@ class DirReader {
   readonly #record = createRecord()
   /** Behind the last entry taken: no later entry may start before. */
   #cursor: number
-  /** Entries that are hard links: index in the builder, own FILENAME, FILENAME of the target. */
-  readonly #linkIndex: number[] = []
-  readonly #linkOwn: number[] = []
-  readonly #linkTarget: number[] = []
+  readonly #links = new HardLinks()
+  /** Children that could not be read. */
   #unreadable = 0
   /** Pieces the stream was told of and that are still to be read, how many children and how many bytes those cover. */
   readonly #told: number[] = []
@@ -79,8 +77,8 @@ class DirReader {
 
   async read(): Promise<DirTable> {
     await this.#readChildren()
-    await this.#resolveLinks()
-    return this.#builder.finish(this.#self, this.#problems, this.#unreadable)
+    const unreadable = await this.#links.resolve(this.#meta, this.#builder, this.#problems, this.#slice)
+    return this.#builder.finish(this.#self, this.#problems, this.#unreadable + unreadable)
   }
 
   async #readChildren(): Promise<void> {
@@ -109,7 +107,7 @@ class DirReader {
             windowSize = Math.floor((until - start) / 2)
           } else {
             // It may still be only what follows.
-            i = (await this.#takeAlone(i, HEADER_SIZE)) ? i + 1 : await this.#skipUnreadable(i)
+            i = (await this.#takeAlone(i, HEADER_SIZE)) ? i + 1 : await this.#skipFrom(i)
           }
           continue
         }
@@ -232,11 +230,7 @@ class DirReader {
     if (this.#layout.split) this.#checkFollowing(i, view, base)
     this.#cursor = record.kind === KIND_DIR ? record.end : record.itemEnd
     const index = this.#builder.add(record, length)
-    if (record.kind === KIND_HARDLINK) {
-      this.#linkIndex.push(index)
-      this.#linkOwn.push(start)
-      this.#linkTarget.push(record.linkTarget)
-    }
+    if (record.kind === KIND_HARDLINK) this.#links.add(index, start, record.linkTarget)
   }
 
   /** Where no other entry follows at once, something may: a second content or target is ambiguous. */
@@ -252,40 +246,9 @@ class DirReader {
     }
   }
 
-  async #resolveLinks(): Promise<void> {
-    const targets = this.#linkTarget
-    const order = Uint32Array.from(targets.keys()).sort((a, b) => targets[a]! - targets[b]! || a - b)
-    const record = this.#record
-    let at = 0
-    while (at < order.length) {
-      const first = order[at]!
-      const target = targets[first]!
-      let failure: unknown
-      try {
-        await readChild(this.#meta, target, this.#linkOwn[first]!, record)
-        if (record.kind !== KIND_FILE) throw damage(this.#meta.name, target, ITEM_HARDLINK, 'the target is not a regular file')
-      } catch (error) {
-        failure = error
-        if (!(error instanceof FormatError || error instanceof TruncatedError)) this.#unreadable++
-      }
-      for (; at < order.length && targets[order[at]!] === target; at++) {
-        const index = this.#linkIndex[order[at]!]!
-        if (failure === undefined) this.#builder.resolve(index, record)
-        else this.#dropLink(index, this.#linkOwn[order[at]!]!, target, failure)
-      }
-      await this.#slice.pause()
-    }
-  }
-
-  #dropLink(index: number, own: number, target: number, cause: unknown): void {
-    const { name } = this.#meta
-    const error = new FormatError(
-      `${name}: hard link at offset ${own}: its target at offset ${target} is unusable: ${messageOf(cause)}`,
-      { stream: name, offset: own, item: 'HARDLINK', actual: target },
-      { cause },
-    )
-    this.#problems.add(own, error, this.#builder.nameOf(index))
-    this.#builder.drop(index)
+  /** The next child behind `bad` that can be read. */
+  #skipFrom(bad: number): Promise<number> {
+    return skipUnreadable(this.#meta, this.#rows, this.#span.start, bad, (i, cause) => this.#lose(i, cause))
   }
 
   /** Reports child `i`, whose bytes could not be read. */
@@ -298,57 +261,4 @@ class DirReader {
       new FormatError(`${name}: entry at offset ${offset} cannot be read: ${messageOf(cause)}`, { stream: name, offset, item: 'FILENAME' }, { cause }),
     )
   }
-
-  /**
-   * Child `bad` could not be read. What is missing is whole chunks, each try may be slow, and
-   * thousands of children may lie in one chunk: looks ahead in steps, then halves the last step.
-   * Returns the next child that can be read; those in between are reported.
-   */
-  async #skipUnreadable(bad: number): Promise<number> {
-    const { count, fileOfs } = this.#rows
-    let low = bad
-    for (;;) {
-      let high = low + 1
-      while (high < count && fileOfs[high]! - fileOfs[low]! < PROBE_STEP) high++
-      // The last child is tried too, however near.
-      if (high >= count && low + 1 < count) high = count - 1
-      if (high >= count) return count
-      const failure = await this.#probe(high)
-      if (failure !== undefined) {
-        for (let i = low + 1; i <= high; i++) this.#lose(i, failure)
-        low = high
-        continue
-      }
-      while (high - low > 1) {
-        const middle = (low + high) >>> 1
-        const missing = await this.#probe(middle)
-        if (missing === undefined) {
-          high = middle
-        } else {
-          for (let i = low + 1; i <= middle; i++) this.#lose(i, missing)
-          low = middle
-        }
-      }
-      return high
-    }
-  }
-
-  /** The error of reading the head of child `i`, or undefined. */
-  async #probe(i: number): Promise<unknown> {
-    const { count, fileOfs } = this.#rows
-    const start = fileOfs[i]!
-    const next = i + 1 < count ? fileOfs[i + 1]! : this.#span.start
-    const length = Math.min(HEAD, next - start)
-    if (this.#meta.peek(start, length) !== undefined) return undefined
-    try {
-      await this.#meta.read(start, length)
-      return undefined
-    } catch (error) {
-      return error ?? new Error('unreadable')
-    }
-  }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
