@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs'
-import { escapeName, parentOf } from '../bytes/names.js'
+import { escapeName } from '../bytes/names.js'
+import { parentOf } from '../bytes/paths.js'
 import type { ReadAt } from '../bytes/read-at.js'
 import { BusyError, TargetError } from '../errors/errors.js'
 import type { CowDisk } from '../overlay/cow-disk.js'

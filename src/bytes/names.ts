@@ -3,20 +3,8 @@
  * map key is a latin1 string (one code unit a byte, lossless); UTF-8 is for display only.
  */
 
-const SLASH = 0x2f
-
 export function keyOf(bytes: Uint8Array, start = 0, end = bytes.length): string {
   return asBuffer(bytes).toString('latin1', start, end)
-}
-
-/** The folder that a path is in; `/` for what is right below it. */
-export function parentOf(path: Buffer): Buffer {
-  return path.subarray(0, Math.max(1, path.lastIndexOf(SLASH)))
-}
-
-/** The last name of a path. */
-export function lastNameOf(path: Buffer): Buffer {
-  return path.subarray(path.lastIndexOf(SLASH) + 1)
 }
 
 export function bytesOfKey(key: string): Buffer {

@@ -4,6 +4,7 @@ import { openTree } from '../app/open-tree.js'
 import { ProblemLog } from '../app/problem-log.js'
 import { isRegular, TreeView, type Found } from '../browse/tree-view.js'
 import { escapeName, escapeText } from '../bytes/names.js'
+import { lastNameOf } from '../bytes/paths.js'
 import { DEFAULT_CACHE_BYTES, DEFAULT_DECODERS, MAX_DECODERS } from '../daemon/mount-config.js'
 import { currentFolder, fromRoot } from '../daemon/mountpoint.js'
 import { messageOf, type ErrorFields } from '../errors/errors.js'
@@ -129,7 +130,7 @@ function isFolder(found: Found): boolean {
 
 function lastName(source: ResolvedSource): Buffer | undefined {
   const inside = source.kind === 'store' ? source.selector.inside : source.inside
-  if (inside !== undefined) return inside.subarray(inside.lastIndexOf(0x2f) + 1)
+  if (inside !== undefined) return lastNameOf(inside)
   return source.kind === 'store' && source.selector.archive !== undefined ? Buffer.from(source.selector.archive) : undefined
 }
 

@@ -1,12 +1,13 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, renameSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { escapeName } from '../bytes/names.js'
+import { joinBytes } from '../bytes/paths.js'
 import { BusyError, MountError, UsageError } from '../errors/errors.js'
 import { findRecord } from './find-mounts.js'
 import { leaveMount } from './leave-mount.js'
 import { attachLoop, backingFile, detachLoop, devicePath } from './loop-device.js'
 import { findMount, type MountTable } from './mount-table.js'
-import { isInside, joinBytes } from './mountpoint.js'
+import { isInside } from './mountpoint.js'
 import type { MapStatus } from './status.js'
 
 const MAX_RECORD_BYTES = 64 * 1024

@@ -1,5 +1,6 @@
 import { lstatSync, readlinkSync, realpathSync } from 'node:fs'
-import { escapeName, lastNameOf, parentOf } from '../bytes/names.js'
+import { escapeName } from '../bytes/names.js'
+import { joinBytes, lastNameOf, parentOf } from '../bytes/paths.js'
 import { UsageError } from '../errors/errors.js'
 
 const SLASH = 0x2f
@@ -42,11 +43,6 @@ export function isInside(inner: Uint8Array, outer: Uint8Array): boolean {
   const [a, b] = [Buffer.from(inner), Buffer.from(outer)]
   if (b.length === 1 && b[0] === SLASH) return true
   return a.length >= b.length && a.subarray(0, b.length).equals(b) && (a.length === b.length || a[b.length] === SLASH)
-}
-
-export function joinBytes(folder: Uint8Array, name: Uint8Array): Buffer {
-  const slash = folder[folder.length - 1] === SLASH ? '' : '/'
-  return Buffer.concat([folder, Buffer.from(slash), name])
 }
 
 /** Without trailing slashes, `.` components and `..` at the end (which name the folder above). */

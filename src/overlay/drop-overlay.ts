@@ -1,6 +1,7 @@
 import { closeSync, constants, fsyncSync, openSync, rmSync } from 'node:fs'
 import { nameOfErrno } from '../errors/errno.js'
 import { escapeName } from '../bytes/names.js'
+import { parentOf } from '../bytes/paths.js'
 import { TargetError, UsageError } from '../errors/errors.js'
 import { mapPathOf, overlayInUse } from './open-overlay.js'
 import { checkDataFile, isThere, openMap, readMap, type OpenMap } from './read-overlay.js'
@@ -12,8 +13,6 @@ export interface DroppedOverlay {
   /** Bytes that had been written; undefined: its map was damaged, or a drop before this one was cut off. */
   readonly bytesWritten: number | undefined
 }
-
-const SLASH = 0x2f
 
 /**
  * Removes an overlay: its file, and then its map. UsageError when it is none, BusyError when somebody uses it; then
@@ -61,8 +60,7 @@ function remove(path: Buffer): void {
 }
 
 function syncFolder(path: Buffer): void {
-  const folder = path.subarray(0, Math.max(1, path.lastIndexOf(SLASH)))
-  const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
+  const fd = openSync(parentOf(path), constants.O_RDONLY | constants.O_DIRECTORY)
   try {
     fsyncSync(fd)
   } catch (error) {

@@ -1,13 +1,14 @@
 import { constants } from 'node:fs'
 import type { ReadAt } from '../bytes/read-at.js'
 import { escapeName } from '../bytes/names.js'
+import { parentOf } from '../bytes/paths.js'
 import { BusyError, TargetError, UsageError } from '../errors/errors.js'
 import { findLoopDevice } from '../posix/file-users.js'
 import { SystemFile } from './block-file.js'
 import { BlockMap } from './block-map.js'
 import { CowDisk } from './cow-disk.js'
 import { BLOCK_SIZE } from './map-header.js'
-import { bootId, checkSameImage, closeMap, folderOf, openMap, refuseUsed, type ImageOfDisk } from './open-overlay.js'
+import { bootId, checkSameImage, closeMap, openMap, refuseUsed, type ImageOfDisk } from './open-overlay.js'
 
 const READ_WRITE = constants.O_RDWR | constants.O_NOFOLLOW
 /** Of a block device: unless somebody uses it. */
@@ -38,7 +39,7 @@ export async function openLiveTarget(target: LiveTarget, image: Omit<ImageOfDisk
     const file = await openData(target, wanted.size, isNew)
     try {
       const opened = map ?? (await BlockMap.create(mapFile, { ...wanted, blockSize: BLOCK_SIZE }, bootId()))
-      for (const made of target.isDevice ? [target.mapPath] : [target.mapPath, target.path]) await SystemFile.syncFolder(folderOf(made))
+      for (const made of target.isDevice ? [target.mapPath] : [target.mapPath, target.path]) await SystemFile.syncFolder(parentOf(made))
       return new CowDisk(backup, file, opened)
     } catch (error) {
       await file.close()

@@ -1,6 +1,7 @@
 import { constants, readFileSync } from 'node:fs'
 import type { ReadAt } from '../bytes/read-at.js'
 import { escapeName } from '../bytes/names.js'
+import { parentOf } from '../bytes/paths.js'
 import { BusyError, TargetError, UsageError } from '../errors/errors.js'
 import type { FileUser } from '../posix/file-users.js'
 import { refuseInsideStore } from '../posix/outside-stores.js'
@@ -41,7 +42,7 @@ export async function openOverlay(path: Buffer, wanted: ImageOfDisk, backup: Rea
       if (isNew) await data.truncate(wanted.size)
       const opened = map ?? (await BlockMap.create(mapFile, { ...wanted, blockSize: BLOCK_SIZE }, bootId()))
       // Also of one that was made by somebody who ended before he could see to that.
-      await SystemFile.syncFolder(folderOf(path))
+      await SystemFile.syncFolder(parentOf(path))
       return new CowDisk(backup, data, opened)
     } catch (error) {
       await data.close()
@@ -75,11 +76,6 @@ export function refuseUsed(file: SystemFile, path: Buffer, others?: FileUser): v
   if (user === undefined) return
   const { message, remedy } = user
   throw new BusyError(`${escapeName(path)}: ${message}; nothing was written`, { path: escapeName(path), ...(remedy === undefined ? {} : { remedy }) })
-}
-
-/** Of an absolute path. */
-export function folderOf(path: Buffer): Buffer {
-  return path.subarray(0, Math.max(path.lastIndexOf(0x2f), 1))
 }
 
 export function mapPathOf(path: Buffer): Buffer {

@@ -1,5 +1,6 @@
 import { readdirSync, statSync } from 'node:fs'
 import { escapeName } from '../bytes/names.js'
+import { joinBytes } from '../bytes/paths.js'
 import { TargetError, UsageError } from '../errors/errors.js'
 import { checkDataFile, openMap, readMap } from './read-overlay.js'
 import { MAP_SUFFIX } from './open-overlay.js'
@@ -70,7 +71,7 @@ function walk(folder: Buffer, depth: number, found: Buffer[]): void {
   const shown = escapeName(folder)
   if (depth > MAX_DEPTH) throw new UsageError(`${shown}: folders are nested too deep for a folder of overlays`, { expected: MAX_DEPTH })
   for (const { name, isFolder, isFile } of entriesOf(folder, shown)) {
-    const path = Buffer.concat([folder, Buffer.from('/'), name])
+    const path = joinBytes(folder, name)
     if (isFolder) walk(path, depth + 1, found)
     else if (isFile && name.length > MAP_SUFFIX.length && name.toString('latin1').endsWith(MAP_SUFFIX)) found.push(path.subarray(0, -MAP_SUFFIX.length))
   }

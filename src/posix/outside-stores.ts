@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
-import { escapeName, parentOf } from '../bytes/names.js'
+import { escapeName } from '../bytes/names.js'
+import { parentOf } from '../bytes/paths.js'
 import { UsageError } from '../errors/errors.js'
 import { canonicalPath } from './canonical-path.js'
 

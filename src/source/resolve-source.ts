@@ -1,6 +1,7 @@
 import { realpath, stat } from 'node:fs/promises'
 import type { Stats } from 'node:fs'
 import { bytesOfKey, escapeName, keyOf } from '../bytes/names.js'
+import { joinBytes } from '../bytes/paths.js'
 import { messageOf, SourceError, UsageError } from '../errors/errors.js'
 import {
   DEFAULT_CONFIG_DIR, isStoreName, maintenanceProblem, readDatastoreConfig, type ConfiguredStore,
@@ -66,7 +67,7 @@ export async function resolveSource(source: SourceText, options: ResolveOptions 
 }
 
 function absolute(path: Uint8Array, cwd: Uint8Array | undefined): Uint8Array {
-  return cwd === undefined || path[0] === 0x2f ? path : Buffer.concat([cwd, Buffer.from('/'), path])
+  return cwd === undefined || path[0] === 0x2f ? path : joinBytes(cwd, path)
 }
 
 async function statGiven(path: FsPath): Promise<Stats | undefined> {

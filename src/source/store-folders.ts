@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { bytesOfKey, escapeName, keyOf } from '../bytes/names.js'
+import { joinBytes } from '../bytes/paths.js'
 import { FormatError } from '../errors/errors.js'
 import type { GroupRef, Namespace, Skipped, SnapshotRef } from './datastore.js'
 import { errorCode, fsError, joinPath, linkError, sourceError, statEntry, type FsPath } from './fs-paths.js'
@@ -110,7 +111,7 @@ function statEntries(path: FsPath): Entry[] {
   }
   const entries: Entry[] = []
   for (const name of names) {
-    const stats = statEntry(Buffer.concat([Buffer.from(path), Buffer.from('/'), name]))
+    const stats = statEntry(joinBytes(Buffer.from(path), name))
     if (stats === undefined) continue
     entries.push({ name: keyOf(name), isDirectory: () => stats.isDirectory(), isSymbolicLink: () => stats.isSymbolicLink() })
   }

@@ -1,6 +1,6 @@
 import { isRegular, type Found } from '../../browse/tree-view.js'
-import { escapeName, escapeText, lastNameOf, parentOf, unescapeName } from '../../bytes/names.js'
-import { joinBytes } from '../../daemon/mountpoint.js'
+import { escapeName, escapeText, unescapeName } from '../../bytes/names.js'
+import { joinBytes, lastNameOf, parentOf } from '../../bytes/paths.js'
 import { ownNbdSocket } from '../../daemon/nbd-socket.js'
 import { AbortedError, PbsfsError, replaceFields, UsageError } from '../../errors/errors.js'
 import { silentLog } from '../../errors/log.js'
