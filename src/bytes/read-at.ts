@@ -134,11 +134,10 @@ export interface SharedRange {
 
 /** A reply waiting for data. */
 export interface DirectReply {
-  /** All that is to be sent is there: calls `send` soon, when nobody waits for less. Absent: it is sent at once. */
-  ready?(send: () => void): void
-
   /** Written in front of the data; not changed after `deliver`. */
   readonly header: Uint8Array
+  /** All that was waited for is there: calls `send` soon, when nobody waits for less. */
+  ready(send: () => void): void
   done(): void
   /** All of the data, from a stream that could not send it in one write; the caller sends it now. */
   send(bytes: Uint8Array): void

@@ -88,9 +88,7 @@ export class Delivery implements ChunkHolder {
         if (this.#ended) return
         this.#hold(i, ref, chunk)
         this.#missing--
-        if (this.#missing > 0) return
-        if (this.#reply.ready === undefined) this.#send()
-        else this.#reply.ready(() => this.#send())
+        if (this.#missing === 0) this.#reply.ready(() => this.#send())
       },
       fail: (error) => this.#fail(replaceFields(error, { stream: this.#name, offset: part.offset, length: part.to - part.from })),
       answer: (target) => (this.#missing === 1 && !this.#ended ? this.#answer(i, target) : undefined),

@@ -100,6 +100,7 @@ export class ZeroFilledStream implements ReadAt {
   #deliver(offset: number, length: number, reply: DirectReply): void {
     this.#stream.deliver!(offset, length, {
       header: reply.header,
+      ready: (send) => reply.ready(send),
       done: () => reply.done(),
       send: (bytes) => reply.send(bytes),
       fail: (error) => {

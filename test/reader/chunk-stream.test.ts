@@ -27,6 +27,7 @@ function deliver(stream: ChunkStream, fd: number, offset: number, length: number
   return new Promise((resolve) => {
     stream.deliver!(offset, length, {
       header: Buffer.from('0123456789abcdef'),
+      ready: (send) => send(),
       done: () => resolve('done'),
       send: () => resolve(new Error('not in one write')),
       fail: (error) => resolve(error as Error),
@@ -144,7 +145,7 @@ test('replies that hold the whole cache while they wait for more all get through
     (offset, i) =>
       new Promise((resolve) => {
         const done = (): void => resolve('done')
-        stream.deliver!(offset, lengths[i]!, { header: Buffer.from(String(i).padStart(16)), done, send: resolve, fail: resolve })
+        stream.deliver!(offset, lengths[i]!, { header: Buffer.from(String(i).padStart(16)), ready: (send) => send(), done, send: resolve, fail: resolve })
       }),
   )
   expect(new Set(await Promise.all(ends))).toEqual(new Set(['done']))

@@ -38,7 +38,7 @@ describe('an image whose index is not in memory', () => {
     broken = true
     await expect(stream.read(0, 10)).rejects.toThrow('storage is away')
     const failed = new Promise((resolve) => {
-      stream.deliver!(0, 10, { header: new Uint8Array(16), done: () => resolve('done'), send: () => resolve('sent'), fail: resolve })
+      stream.deliver!(0, 10, { header: new Uint8Array(16), ready: (send) => send(), done: () => resolve('done'), send: () => resolve('sent'), fail: resolve })
     })
     expect(await failed).toMatchObject({ message: 'storage is away' })
     broken = false

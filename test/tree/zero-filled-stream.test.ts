@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { LostRange, ReadAt } from '#src/bytes/read-at.js'
 import { ChunkUnavailableError, IntegrityError, KeyError, SourceError } from '#src/errors/errors.js'
 import { isDamage } from '#src/errors/is-damage.js'
@@ -86,7 +86,17 @@ test('a reply that cannot be sent is made again with zeros', async () => {
   }
   const sent = await new Promise<Uint8Array>((resolve, reject) => {
     const header = new Uint8Array(16)
-    new ZeroFilledStream(failing, () => undefined).deliver!(0, 20_000, { header, done: reject, send: resolve, fail: reject })
+    new ZeroFilledStream(failing, () => undefined).deliver!(0, 20_000, { header, ready: reject, done: reject, send: resolve, fail: reject })
   })
   expect(Buffer.from(sent).equals(zeroed(8192, 12_288).subarray(0, 20_000))).toBe(true)
+})
+
+test('whoever takes a reply decides when it is sent, as of the stream itself', () => {
+  const send = (): void => undefined
+  const ready = vi.fn()
+  const { name, size, peek, read } = lossy(9000, 9001)
+  const inner: ReadAt = { name, size, peek, read, deliver: (_offset, _length, reply) => reply.ready(send) }
+  const nothing = (): void => expect.fail()
+  new ZeroFilledStream(inner, nothing).deliver!(0, 10, { header: new Uint8Array(16), ready, done: nothing, send: nothing, fail: nothing })
+  expect(ready.mock.calls).toEqual([[send]])
 })

@@ -114,7 +114,7 @@ describe('deliver', () => {
 
   function ask(offset: number, length: number): Promise<'done' | Uint8Array> {
     return new Promise((resolve, reject) => {
-      stream.deliver!(offset, length, { header: new Uint8Array(16), done: () => resolve('done'), send: resolve, fail: reject })
+      stream.deliver!(offset, length, { header: new Uint8Array(16), ready: (send) => send(), done: () => resolve('done'), send: resolve, fail: reject })
     })
   }
 
@@ -133,7 +133,7 @@ describe('deliver', () => {
   test('a failure of one of them reaches the caller', async () => {
     const broken: ReadAt = { name: 'x', size: 10, peek: () => undefined, read: () => Promise.reject(new Error('gone')), deliver: () => undefined }
     const mixed = new ExtentStream('volume', [{ stream: base, start: 0, length: 10 }, { stream: broken, start: 0, length: 10 }])
-    const failed = new Promise((resolve) => mixed.deliver!(5, 10, { header: new Uint8Array(16), done: () => resolve('done'), send: resolve, fail: resolve }))
+    const failed = new Promise((resolve) => mixed.deliver!(5, 10, { header: new Uint8Array(16), ready: (send) => send(), done: () => resolve('done'), send: resolve, fail: resolve }))
     expect(await failed).toMatchObject({ message: 'gone' })
   })
 
