@@ -6,6 +6,7 @@ import { ChunkLoader } from '../reader/chunk-loader.js'
 import type { StoreSource } from '../source/resolve-source.js'
 import type { StoreInfo } from '../source/datastore.js'
 import { openStoreThread, type StoreThread } from '../source/store-thread.js'
+import { MAX_TABLE_BYTES } from '../tree/dir-tables.js'
 import { NodeRegistry } from '../tree/node-registry.js'
 import type { StoreContext } from '../tree/store-context.js'
 import { DecodePool } from '../workers/decode-pool.js'
@@ -18,9 +19,8 @@ import { chooseLocking, type Locking } from './snapshot-locking.js'
 import { SnapshotKeys } from './snapshot-keys.js'
 import { StoreStreams } from './stream-opener.js'
 
-/** The part of the cache that is for decoded directories: one of so many, and no more than this. */
+/** The part of the cache that is for decoded directories: one of so many. */
 const DIRECTORY_SHARE = 8
-const MAX_DIRECTORY_BYTES = 32 * 1024 * 1024
 
 /** A datastore, or a part of it, as a tree. */
 export async function openStore(source: StoreSource, settings: OpenSettings): Promise<OpenTree> {
@@ -29,7 +29,7 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
     throw new SourceError(source.maintenance, { path, operation: 'open' })
   }
   const descriptor = { kind: 'local' as const, path: source.path }
-  const directoryBytes = Math.min(MAX_DIRECTORY_BYTES, settings.cacheBytes / DIRECTORY_SHARE)
+  const directoryBytes = Math.min(MAX_TABLE_BYTES, settings.cacheBytes / DIRECTORY_SHARE)
   const cache = new ChunkCache(settings.cacheBytes - directoryBytes)
   const reply = settings.replyFd === undefined ? {} : { replyFd: settings.replyFd }
   const fallbacks = settings.fallbacks ?? []

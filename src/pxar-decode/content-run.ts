@@ -42,7 +42,8 @@ export function contentRun(table: DirTable, from: number, to: number, meta: Read
     const header = table.contentAt(i)
     if (referred) {
       const size = table.sizeAt(i)
-      const good = payload!.isStarted ? (look ??= payload!.look()).at(header, size) : undefined
+      look ??= payload!.look()
+      const good = look?.at(header, size)
       if (good === false) continue
       if (good === undefined && !payload!.isVerified(header, size)) return stop(i, payload!.load(header, size))
     }

@@ -47,14 +47,9 @@ export class PayloadStream {
     return undefined
   }
 
-  /** True once the stream is known to begin as one: before that `look` does not count. */
-  get isStarted(): boolean {
-    return this.#started === true
-  }
-
-  /** Looks at headers in memory. */
-  look(): PayloadLook {
-    return new PayloadLook(this.stream)
+  /** Looks at headers in memory; undefined: it is not known yet that the stream begins as one. */
+  look(): PayloadLook | undefined {
+    return this.#started === true ? new PayloadLook(this.stream) : undefined
   }
 
   /** Was the header at `offset` found to say `size` bytes, lately? */

@@ -16,8 +16,8 @@ const LARGE_IDLE_MS = 10_000
 /** What could not be read now may be readable the next time; long enough for one listing, in ms. */
 const UNREADABLE_MS = 2000
 
-/** Bytes of decoded directories kept, over all archives of a mount, unless told otherwise. */
-const TABLE_BYTES = 32 * 1024 * 1024
+/** The most that decoded directories take, over all archives of a mount, in bytes. */
+export const MAX_TABLE_BYTES = 32 * 1024 * 1024
 
 /**
  * Decoded directories, least recently used out first, bounded in bytes; one decode at a time
@@ -30,7 +30,7 @@ export class DirTables {
   #large: { readonly key: string; readonly directory: Directory; timer: NodeJS.Timeout } | undefined
   readonly #decoding = new Map<string, Promise<Directory>>()
 
-  constructor(maxBytes = TABLE_BYTES) {
+  constructor(maxBytes = MAX_TABLE_BYTES) {
     this.#maxBytes = maxBytes
     this.#tables = new LRUCache({ maxSize: maxBytes, sizeCalculation: sizeOf })
   }
