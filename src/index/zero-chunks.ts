@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { equalBytes } from '../bytes/names.js'
 import { MAX_CHUNK_SIZE } from '../bytes/limits.js'
 import type { ChunkIndex } from './chunk-index.js'
+import { ZeroMap } from './zero-map.js'
 
 /** SHA-256 of n zero bytes, for every n that is the largest chunk of some writer. */
 const PLAIN: readonly (readonly [size: number, digest: string])[] = [
@@ -53,11 +54,12 @@ export class ZeroChunks {
   }
 }
 
-const plainZeros = new ZeroChunks()
-
-/** Is chunk `i` of an archive that is not encrypted all zeros? */
-export function isZeroChunk(index: ChunkIndex, i: number, zeros: ZeroChunks = plainZeros): boolean {
-  return zeros.has(index, i)
+/** Looks at every entry of an index in memory; about 20 ns each. */
+export function mapZeros(index: ChunkIndex, zeros: ZeroChunks | undefined): ZeroMap {
+  const map = new ZeroMap(index.count)
+  if (zeros === undefined) return map
+  for (let i = 0; i < index.count; i++) if (zeros.has(index, i)) map.add(i)
+  return map
 }
 
 /** Digest of a chunk of `length` zero bytes (at most 16 MiB). */

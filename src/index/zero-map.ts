@@ -1,6 +1,3 @@
-import type { ChunkIndex } from './chunk-index.js'
-import type { ZeroChunks } from './zero-chunks.js'
-
 /** Which chunks of a stream are all zeros: one bit each, so that a run of millions is passed over in a moment. */
 export class ZeroMap {
   readonly count: number
@@ -36,12 +33,4 @@ export class ZeroMap {
     }
     return Math.min(this.count, word * 32 + 31 - Math.clz32(bits & -bits))
   }
-}
-
-/** Looks at every entry of an index in memory; about 20 ns each. */
-export function mapZeros(index: ChunkIndex, zeros: ZeroChunks | undefined): ZeroMap {
-  const map = new ZeroMap(index.count)
-  if (zeros === undefined) return map
-  for (let i = 0; i < index.count; i++) if (zeros.has(index, i)) map.add(i)
-  return map
 }

@@ -1,6 +1,5 @@
 import type { Manifest, ManifestFile } from './manifest.js'
 import type { BackupType } from './names.js'
-import { LocalChunks } from './local-chunks.js'
 
 /** Components of a namespace; empty: the root namespace. */
 export type Namespace = readonly string[]
@@ -164,8 +163,4 @@ export interface ChunkSource {
    */
   readChunk(digest: Uint8Array): Uint8Array | Promise<Uint8Array>
   close(): void
-}
-
-export function openChunkSource(descriptor: SourceDescriptor): ChunkSource {
-  return new LocalChunks(descriptor)
 }

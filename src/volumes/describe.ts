@@ -1,7 +1,7 @@
 import { escapeName } from '../bytes/names.js'
 import type { PbsfsError } from '../errors/errors.js'
-import type { Note, Volume } from './disk-set.js'
 import type { DiskScan } from './scan-disk.js'
+import type { Note, Volume } from './volume.js'
 
 const TABLES = { gpt: 'partitioned with a GPT', mbr: 'partitioned with an MBR', none: 'no partition table' } as const
 

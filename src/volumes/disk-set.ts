@@ -9,6 +9,7 @@ import { scanDisk, type DiskScan, type Part } from './scan-disk.js'
 import { isDamage, isPassing, wholeOf } from './span.js'
 import type { FileSystem } from './superblocks/file-system.js'
 import { probeFileSystem } from './superblocks/probe.js'
+import type { Note, Volume } from './volume.js'
 
 /** Name of the file that tells what is in the folder. No volume has it: those have a dash, or a number in front. */
 export const README_NAME = 'README.txt'
@@ -17,24 +18,6 @@ export const README_NAME = 'README.txt'
 export interface Disk {
   readonly name: string
   readonly stream: ReadAt
-}
-
-/** A partition or logical volume as a file. */
-export interface Volume {
-  /** Of the file: text without slashes and control characters, at most 255 bytes. */
-  readonly name: string
-  readonly stream: ExtentStream
-  /** For people: `partition 3 "root"`, `logical volume vg1/first`. */
-  readonly title: string
-  readonly fileSystem: FileSystem | undefined
-  /** Why what it holds could not be looked at. */
-  readonly problem: PbsfsError | undefined
-}
-
-/** A file with a text of ours. */
-export interface Note {
-  readonly name: string
-  readonly text: string
 }
 
 export interface DiskVolumes {

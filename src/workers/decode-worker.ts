@@ -2,7 +2,7 @@ import { parentPort } from 'node:worker_threads'
 import { writevSync } from 'node:fs'
 import { toPlainError } from '../errors/errors.js'
 import { nameThread, stayBehind } from '../posix/thread.js'
-import { openChunkSource } from '../source/datastore.js'
+import { openChunkSource } from '../source/open-chunk-source.js'
 import { ChunkDecoder, type Substitute } from './chunk-decoder.js'
 import type { Answer, DecodeRequest, DecodeResult, DecoderHello, DecoderSetup, ToDecoder } from './messages.js'
 

@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { decodeChunk } from '#src/blob/decode.js'
 import { ChunkUnavailableError, IntegrityError, isPbsfsError, SourceError } from '#src/errors/errors.js'
-import { openChunkSource, type ChunkSource } from '#src/source/datastore.js'
+import type { ChunkSource } from '#src/source/datastore.js'
+import { openChunkSource } from '#src/source/open-chunk-source.js'
 import { openLocalDatastore } from '#src/source/local-datastore.js'
 import { looksLikeS3Cache } from '#src/source/s3-cache.js'
 import { DatastoreWriter, digestOf, encodeBlob } from '../support/datastore-writer.js'
@@ -128,7 +129,7 @@ describe('chunks of a directory', () => {
     const digest = writer.addChunk(data)
     // A file of another owner: O_NOATIME is refused with EPERM.
     const script = `
-      import { openChunkSource } from ${JSON.stringify(new URL('../../dist/source/datastore.js', import.meta.url).href)}
+      import { openChunkSource } from ${JSON.stringify(new URL('../../dist/source/open-chunk-source.js', import.meta.url).href)}
       process.setgroups([]); process.setgid(12345); process.setuid(12345)
       const source = openChunkSource({ kind: 'local', path: ${JSON.stringify(writer.path)} })
       try { console.log(source.readChunk(Buffer.from('${digest.toString('hex')}', 'hex')).length) } catch (e) { console.log(e.name, e.fields.code, e.message) }`
