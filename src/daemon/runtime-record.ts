@@ -33,7 +33,6 @@ export interface FoundRecord {
 
 export const recordPath = (folder: string, pid: number) => join(folder, `mount-${pid}.json`)
 export const socketPath = (folder: string, pid: number) => join(folder, `mount-${pid}.sock`)
-export const runtimeLogPath = (folder: string, pid: number) => join(folder, `mount-${pid}.log`)
 
 /** Written beside and renamed: a reader never sees half a record. */
 export function writeRecord(folder: string, record: MountRecord): void {

@@ -38,8 +38,6 @@ export const SOCK_CLOEXEC = 0o2000000
 export const MSG_DONTWAIT = 0x40
 export const MSG_CMSG_CLOEXEC = 0x40000000
 export const POLLIN = 1
-export const POLLERR = 8
-export const POLLHUP = 16
 export const POLLFD_SIZE = 8
 
 export const EPERM = 1

@@ -18,7 +18,7 @@ export const DIGEST_SIZE = 32
 /** A fixed index of 64 TiB in 4 MiB chunks is half of this. */
 export const MAX_INDEX_FILE_SIZE = 1024 * 1024 * 1024
 
-const AT = { ctime: 24, csum: 32 } as const
+const AT = { ctime: 24 } as const
 
 const MAGIC = { fixed: '2f7f41ed91fd0fcd', dynamic: '1c914ea519bab3cd' } as const
 export type IndexKind = keyof typeof MAGIC
@@ -66,11 +66,6 @@ export function checkIndexHeader(bytes: Uint8Array, name: string, kind: IndexKin
 export function readCtime(bytes: Uint8Array): number {
   const view = viewOf(bytes)
   return view.getInt32(AT.ctime + 4, true) * 2 ** 32 + view.getUint32(AT.ctime, true)
-}
-
-/** The checksum in the header. For information only: the manifest has the one that counts. */
-export function headerCsum(bytes: Uint8Array): string {
-  return hex(bytes.subarray(AT.csum, AT.csum + DIGEST_SIZE))
 }
 
 /** SHA-256 over the entries, hex. */

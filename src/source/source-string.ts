@@ -1,6 +1,6 @@
 import { bytesOfKey, escapeName, keyOf } from '../bytes/names.js'
 import { UsageError } from '../errors/errors.js'
-import { isArchiveFileName, isBackupType, isSafeId, MAX_NAMESPACE_DEPTH, type BackupType } from './names.js'
+import { isBackupType, isSafeId, MAX_NAMESPACE_DEPTH, type BackupType } from './names.js'
 import { parseSnapshotTime } from './snapshot-time.js'
 
 /*
@@ -91,24 +91,6 @@ function cleanInside(text: string): Buffer {
     names.push(name)
   }
   return Buffer.concat(names.flatMap((name, i) => (i === 0 ? [name] : [Buffer.from('/'), name])))
-}
-
-/**
- * The snapshot and archive arguments of the vendor's client: `host/web/2026-01-02T00:00:00Z` (or
- * a group, meaning its newest), `root.pxar`, `root.mpxar`, `root.pxar.didx`; `ns` as `a/b`.
- */
-export function parseVendorSnapshot(snapshot: string, archive?: string, ns = ''): Selector {
-  const prefix = ns.split('/').filter((name) => name !== '').map((name) => `ns/${name}/`).join('')
-  const selector = parseSelector(bytesOfKey(prefix + snapshot))
-  if (selector.id === undefined || selector.archive !== undefined || selector.ns.length !== prefix.split('/').length >> 1) {
-    throw new UsageError(`expected TYPE/ID/TIME, found ${show(snapshot)}`)
-  }
-  const time = selector.time ?? LATEST
-  if (archive === undefined) return { ...selector, time }
-  if (!isSafeId(archive) || (!isArchiveFileName(archive) && !archive.includes('.'))) {
-    throw new UsageError(`${show(archive)} is not the name of an archive`)
-  }
-  return { ...selector, time, archive }
 }
 
 /** The selector as text, escaped so that it can be read back. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { UsageError } from '#src/errors/errors.js'
-import { formatSelector, parseInside, parseSelector, parseSource, parseVendorSnapshot, type Selector } from '#src/source/source-string.js'
+import { formatSelector, parseInside, parseSelector, parseSource, type Selector } from '#src/source/source-string.js'
 
 const T = '2026-01-02T00:00:00Z'
 const source = (text: string): { path: string; selector: string | undefined } => {
@@ -76,21 +76,5 @@ describe('SELECTOR', () => {
   it('a path inside a lone archive', () => {
     expect(parseInside(Buffer.from('/etc//./hosts/')).toString()).toBe('etc/hosts')
     expect(parseInside(Buffer.from('/'))).toHaveLength(0)
-  })
-})
-
-describe("the vendor's form", () => {
-  it('gives the same selectors', () => {
-    expect(parseVendorSnapshot(`host/web/${T}`, 'root.pxar')).toEqual(selector(`host/web/${T}/root.pxar`))
-    expect(parseVendorSnapshot(`vm/100/${T}`, 'drive-scsi0.img.fidx', 'a/b')).toEqual(selector(`ns/a/ns/b/vm/100/${T}/drive-scsi0.img.fidx`))
-    expect(parseVendorSnapshot('host/web', 'root.mpxar')).toEqual(selector('host/web/latest/root.mpxar'))
-    expect(parseVendorSnapshot('host/web')).toEqual(selector('host/web/latest'))
-  })
-
-  it('refuses what is none', () => {
-    for (const text of ['host', '', `ns/a/host/web/${T}`, `host/web/${T}/root.pxar`, 'host/web/now']) {
-      expect(() => parseVendorSnapshot(text, 'root.pxar')).toThrow(UsageError)
-    }
-    for (const archive of ['', '../x', 'root']) expect(() => parseVendorSnapshot('host/web', archive)).toThrow(UsageError)
   })
 })
