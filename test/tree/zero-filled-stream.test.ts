@@ -94,8 +94,14 @@ test('a reply that cannot be sent is made again with zeros', async () => {
 test('whoever takes a reply decides when it is sent, as of the stream itself', () => {
   const send = (): void => undefined
   const ready = vi.fn()
-  const { name, size, peek, read } = lossy(9000, 9001)
-  const inner: ReadAt = { name, size, peek, read, deliver: (_offset, _length, reply) => reply.ready(send) }
+  const base = lossy(9000, 9001)
+  const inner: ReadAt = {
+    name: base.name,
+    size: base.size,
+    peek: () => undefined,
+    read: (offset, length) => base.read(offset, length),
+    deliver: (_offset, _length, reply) => reply.ready(send),
+  }
   const nothing = (): void => expect.fail()
   new ZeroFilledStream(inner, nothing).deliver!(0, 10, { header: new Uint8Array(16), ready, done: nothing, send: nothing, fail: nothing })
   expect(ready.mock.calls).toEqual([[send]])
