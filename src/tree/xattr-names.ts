@@ -28,5 +28,3 @@ export const XATTR = {
   /** How to mount it, where that is not obvious: a journal that was not written back, a member of something larger. */
   hint: 'user.pbs.hint',
 } as const
-
-export type XattrName = (typeof XATTR)[keyof typeof XATTR]
