@@ -30,8 +30,17 @@ afterAll(() => rig.cleanUp())
 
 describeWith({ fuse: true, programs: { npm: 'npm', tar: 'tar', diff: 'diffutils' } }, 'the packed program', () => {
   it('has what it needs and nothing of the workshop', () => {
-    for (const name of ['README.md', 'LICENSE', 'bin/pbsfs.js', 'dist/cli/main.js', 'examples']) expect([name, existsSync(join(installed, name))]).toEqual([name, true])
+    for (const name of ['README.md', 'LICENSE', 'bin/pbsfs.js', 'dist/bundle/main.js', 'examples']) expect([name, existsSync(join(installed, name))]).toEqual([name, true])
     expect(files.filter((name) => /^package\/(?:test|src|bench|\.ci|node_modules)\//.test(name))).toEqual([])
+  })
+
+  it('carries every file that a process or a thread of ours starts with', () => {
+    const scripts = readdirSync(join(repoDir, 'src'), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .flatMap((name) => [...readFileSync(join(repoDir, 'src', name), 'utf8').matchAll(/new URL\('\.\/([\w-]+\.js)', import\.meta\.url\)/g)])
+      .map(([, script]) => script!)
+    expect(scripts).toContain('session-thread.js')
+    for (const script of scripts) expect(files).toContain(`package/dist/bundle/${script}`)
   })
 
   it('carries the whole example store', async () => {

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { escapeName, escapeText } from '../../bytes/names.js'
 import { DEFAULT_CACHE_BYTES } from '../../daemon/mount-config.js'
 import { findMounts } from '../../daemon/find-mounts.js'
@@ -30,6 +29,7 @@ import { describeAllCommands } from '../reference/all-commands.js'
 import { quoteBytes, quoteEscaped } from '../../bytes/shell-quote.js'
 import type { StoreArguments } from '../store-options.js'
 import { formatTable } from '../table.js'
+import { readOldestNode } from '../version.js'
 
 export interface DoctorArguments extends KeyArguments {
   readonly source: StoreArguments | undefined
@@ -137,10 +137,4 @@ async function tryFuseNative(): Promise<string | undefined> {
   } catch (error) {
     return messageOf(error)
   }
-}
-
-function readOldestNode(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')
-  const { engines } = JSON.parse(text) as { engines: { node: string } }
-  return engines.node.replace(/^\D+/, '')
 }
