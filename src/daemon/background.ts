@@ -19,10 +19,11 @@ export const daemonScript = fileURLToPath(new URL('./daemon-main.js', import.met
 const DAEMON_ENV = { UV_THREADPOOL_SIZE: '8', MALLOC_ARENA_MAX: '2' }
 
 /**
- * One thread of the runtime's own, for compiling: more of them take the processors from those who wait for
- * answers while the daemon is new. And smaller heaps: there are five of them.
+ * One thread of the runtime's own, for compiling, and a collector that needs none: more of them take the processors from those who
+ * wait for answers while the daemon is new. No flag may be added without a look at the start: most of them (as `--optimize-for-size`)
+ * make the compiled code that the runtime brings along unusable, which costs each thread 25 ms.
  */
-export const DAEMON_FLAGS = ['--v8-pool-size=1', '--optimize-for-size', '--single-threaded-gc']
+export const DAEMON_FLAGS = ['--v8-pool-size=1', '--single-threaded-gc']
 
 /** What a daemon that died before its report leaves behind, for the error. */
 const MAX_LOG_TAIL = 2_000
