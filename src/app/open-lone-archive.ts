@@ -34,6 +34,7 @@ export async function openLoneArchive(source: ArchiveSource, settings: OpenSetti
       tree: makeTree(root, context, settings, files.reduce((sum, file) => sum + file.size, 0)),
       cache: undefined,
       cacheUse: () => undefined,
+      warmUp: () => undefined,
       loader: undefined,
       sources: () => [{ path: name, kind: 'archive file', state: 'ok' }],
       locks: () => undefined,

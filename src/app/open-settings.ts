@@ -57,6 +57,8 @@ export interface OpenTree {
   cacheUse(): CacheUse | undefined
   readonly loader: ChunkLoader | undefined
   sources(): readonly SourceState[]
+  /** The mount answers: starts the threads that much work will need. */
+  warmUp(): void
   /** undefined: not of a datastore, so there is nothing to lock. */
   locks(): LockReport | undefined
   /** Ends threads and gives files back. Idempotent. */

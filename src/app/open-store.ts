@@ -71,6 +71,7 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
         sourceState(path, s3Cache ? 'S3 cache folder' : 'datastore', remarks, stalls, loader),
         ...fallback.states(),
       ],
+      warmUp: () => pool.fill(),
       locks: () => ('none' in locking ? { none: locking.none, held: [] } : { held: locking.holds.held() }),
       close: async () => {
         // What lies over images is brought to the disk while they can still be read.

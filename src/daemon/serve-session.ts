@@ -104,7 +104,10 @@ class ServedSession {
         tree: opened.tree,
         memory: opened.cache?.memory,
         log: this.#requestLog(),
-        onReady: () => this.#port.send({ type: 'ready' }),
+        onReady: () => {
+          this.#port.send({ type: 'ready' })
+          opened.warmUp()
+        },
       })
       this.#port.send({ type: 'ended', reason: await this.#driver.run() })
     } finally {

@@ -42,7 +42,7 @@ interface Decoder {
 
 /**
  * Threads that turn blobs into verified chunks: one from the start, others when there is work for
- * them. Every piece of work handed in is finished exactly once, also when its thread dies.
+ * them, or with `fill`. Every piece of work handed in is finished exactly once, also when its thread dies.
  */
 export class DecodePool {
   readonly #setup: DecoderSetup
@@ -66,6 +66,11 @@ export class DecodePool {
 
   get size(): number {
     return this.#size
+  }
+
+  /** Starts all threads: one that is started when there is work takes its first chunk 0.05 to 0.1 s later. */
+  fill(): void {
+    while (!this.#closed && this.#failure === undefined && this.#decoders.size < this.#size) this.#start()
   }
 
   /** Work submitted from now on may name the key. */

@@ -51,6 +51,15 @@ test.each(['terminate', 'throw'] as const)('threads that %s cost what they were 
   expect(rig.loader.stats()).toMatchObject({ loading: 0, starved: 0 })
 })
 
+test('a pool can be filled before there is work', async () => {
+  rig = new ChunkRig({ threads: 3 })
+  rig.pool.fill()
+  expect(rig.pool.stats().threads).toBe(3)
+  rig.pool.fill()
+  expect(rig.pool.stats().threads).toBe(3)
+  expect(Buffer.from(await rig.dynamic(PIECES).read(0, WHOLE.length)).equals(WHOLE)).toBe(true)
+})
+
 test('threads are started as there is work for them, one at first', async () => {
   rig = new ChunkRig({ threads: 3 })
   const stream = rig.dynamic(PIECES)
