@@ -55,12 +55,15 @@ const filesOf = (pid: number) => readdirSync(openRuntimeFolder()).filter((name) 
 
 describeWith({ fuse: true }, 'a daemon in the background', () => {
   test('says when the mount answers, and serves on by itself', async () => {
+    vi.stubEnv('NODE_EXTRA_CA_CERTS', '/etc/ssl/certs/ca-certificates.crt')
     const { pid, mountpoint, log } = await start()
     expect(statSync(mountpoint).isDirectory()).toBe(true)
     // Its own session: a signal to the starter's terminal does not reach it.
     const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ')
     expect(Number(fields[3])).toBe(pid)
-    expect(readFileSync(`/proc/${pid}/environ`, 'latin1')).toContain('UV_THREADPOOL_SIZE=')
+    const environment = readFileSync(`/proc/${pid}/environ`, 'latin1')
+    expect(environment).toContain('UV_THREADPOOL_SIZE=')
+    expect(environment).not.toContain('NODE_EXTRA_CA_CERTS')
     expect(readFileSync(`/proc/${pid}/cmdline`, 'latin1')).not.toContain('nowhere')
     expect(readFileSync(log, 'utf8')).toContain(`info mounted path=${mountpoint}`)
     expect(filesOf(pid).sort()).toEqual([`mount-${pid}.json`, `mount-${pid}.log`, `mount-${pid}.sock`])
