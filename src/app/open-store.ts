@@ -2,6 +2,7 @@ import { escapeName } from '../bytes/names.js'
 import { ChunkCache } from '../cache/chunk-cache.js'
 import { SourceError } from '../errors/errors.js'
 import { NO_SECRETS } from '../keys/secrets.js'
+import { deriveKeys } from '../keys/usable-keys.js'
 import { ChunkLoader } from '../reader/chunk-loader.js'
 import type { StoreSource } from '../source/resolve-source.js'
 import type { StoreInfo } from '../source/datastore.js'
@@ -54,7 +55,14 @@ export async function openStore(source: StoreSource, settings: OpenSettings): Pr
     const loader = new ChunkLoader(cache, pool, (ref, number, error) => fallback.note(ref, number, error))
     const locking = chooseLocking(source, store, path, settings.locks ?? {}, settings.log)
     const overlays = settings.overlays === undefined ? undefined : new FolderOverlays(settings.overlays)
-    const context = storeContext(store, loader, pool, locking, overlays, directoryBytes, settings)
+    const keys = new SnapshotKeys(store, {
+      given: await deriveKeys(settings.secrets ?? NO_SECRETS),
+      force: settings.force ?? false,
+      log: settings.log,
+      problems: settings.problems,
+      onKey: (added) => pool.addKey(added),
+    })
+    const context = storeContext(store, loader, keys, locking, overlays, directoryBytes, settings)
     const { root, known } = await selectRoot(source.selector, context)
     const { s3Cache } = info
     const remarks = settings.damaged === 'zero' ? [...info.remarks, ZEROS_REMARK] : info.remarks
@@ -111,19 +119,12 @@ const STALL_SECONDS = 30
 function storeContext(
   store: StoreThread,
   loader: ChunkLoader,
-  pool: DecodePool,
+  keys: SnapshotKeys,
   locking: Locking,
   overlays: FolderOverlays | undefined,
   directoryBytes: number,
   settings: OpenSettings,
 ): StoreContext {
-  const keys = new SnapshotKeys(store, {
-    secrets: settings.secrets ?? NO_SECRETS,
-    force: settings.force ?? false,
-    log: settings.log,
-    problems: settings.problems,
-    onKey: (added) => pool.addKey(added),
-  })
   const readahead = settings.decoders + 1
   return {
     datastore: store,

@@ -1,17 +1,17 @@
 import { createHash, type KeyObject } from 'node:crypto'
 import { IntegrityError, isPbsfsError, KeyError, type PbsfsError } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'
-import { formatFingerprint, makeEncryptionKey } from '../keys/encryption-key.js'
+import { formatFingerprint } from '../keys/fingerprint.js'
 import { KeyRing, type RingKey } from '../keys/key-ring.js'
 import { MAX_RSA_KEY_BLOB_SIZE, RSA_KEY_BLOB } from '../keys/rsa-key-blob.js'
-import type { MountSecrets } from '../keys/secrets.js'
+import type { UsableKeys } from '../keys/usable-keys.js'
 import { verifySignature } from '../keys/signature.js'
 import type { Datastore, SnapshotManifest, SnapshotRef } from '../source/datastore.js'
 import type { SnapshotTrust } from '../tree/store-context.js'
 import type { ProblemLog } from './problem-log.js'
 
 export interface SnapshotKeysSettings {
-  readonly secrets: MountSecrets
+  readonly given: UsableKeys
   /** Show what would be refused, with a warning. */
   readonly force: boolean
   readonly log: Log
@@ -39,7 +39,7 @@ export class SnapshotKeys {
     this.#datastore = datastore
     this.#settings = settings
     this.#ring = new KeyRing(settings.onKey)
-    for (const key of settings.secrets.keys) this.#ring.add(makeEncryptionKey(key.export()))
+    for (const key of settings.given.keys) this.#ring.add(key)
   }
 
   /** Never rejects for what is wrong with keys or signature: that is in the answer. */
@@ -164,7 +164,7 @@ export class SnapshotKeys {
 
   /** The key that the backup carries for the holder of the master key, or why there is none. */
   async #recover(snapshot: SnapshotRef, seen: SnapshotManifest): Promise<RingKey | string | undefined> {
-    const { masterKeys } = this.#settings.secrets
+    const { masterKeys } = this.#settings.given
     if (masterKeys.length === 0) return undefined
     const entry = seen.manifest.files.find((file) => file.filename === RSA_KEY_BLOB)
     if (entry === undefined) return '; it carries no key for a master key'

@@ -3,7 +3,7 @@ import { keyOf } from '../bytes/names.js'
 import { isDamage } from '../errors/is-damage.js'
 import { isPbsfsError, KeyError } from '../errors/errors.js'
 import type { Log } from '../errors/log.js'
-import type { MountSecrets } from '../keys/secrets.js'
+import type { UsableKeys } from '../keys/usable-keys.js'
 import { ChunkLoader, type ChunkRef } from '../reader/chunk-loader.js'
 import type { Datastore, SnapshotManifest, SnapshotRef } from '../source/datastore.js'
 import type { ManifestFile } from '../source/manifest.js'
@@ -31,13 +31,13 @@ export class ChunkVerifier {
   readonly #keys: SnapshotKeys
   readonly #manifests = new Map<string, Promise<SnapshotManifest>>()
 
-  constructor(store: Datastore, threads: number, secrets: MountSecrets, log: Log) {
+  constructor(store: Datastore, threads: number, given: UsableKeys, log: Log) {
     const cache = new ChunkCache(threads * CACHE_PER_THREAD)
     this.atOnce = threads * 2
     this.#store = store
     this.#pool = new DecodePool(threads, { memory: cache.memory, sources: [store.descriptor] })
     this.#loader = new ChunkLoader(cache, this.#pool)
-    this.#keys = new SnapshotKeys(store, { secrets, force: false, log, problems: new ProblemLog(), onKey: (key) => this.#pool.addKey(key) })
+    this.#keys = new SnapshotKeys(store, { given, force: false, log, problems: new ProblemLog(), onKey: (key) => this.#pool.addKey(key) })
   }
 
   /** undefined: CRC, decryption, length and digest are right. */

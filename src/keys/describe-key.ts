@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { asBuffer } from '../bytes/names.js'
-import { formatFingerprint } from './encryption-key.js'
+import { formatFingerprint } from './fingerprint.js'
 import { parseKeyFile, type KeyFile } from './key-file.js'
 import { looksRsaEncrypted, parseMasterKey, unlockMasterKey } from './master-key.js'
 import { openKeyFile } from './unlock-key.js'

@@ -2,7 +2,8 @@ import { JsonNumber, parseJson, type JsonObject, type JsonValue } from '../bytes
 import { asBuffer } from '../bytes/names.js'
 import { FormatError, KeyError } from '../errors/errors.js'
 import { findKdfProblem, type Kdf } from './derive-key.js'
-import { KEY_SIZE, parseFingerprint } from './encryption-key.js'
+import { KEY_SIZE } from './encryption-key.js'
+import { parseFingerprint } from './fingerprint.js'
 import { extractPaperKey } from './paper-key.js'
 
 /** Bytes of a key file. Real ones have less than 1 KiB, printed ones with their picture some 100 KiB. */

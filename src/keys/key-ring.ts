@@ -1,4 +1,5 @@
-import { formatFingerprint, type EncryptionKey } from './encryption-key.js'
+import type { EncryptionKey } from './encryption-key.js'
+import { formatFingerprint } from './fingerprint.js'
 
 /** A key and the small number it has in this mount. */
 export interface RingKey {

@@ -1,7 +1,8 @@
 import { createDecipheriv } from 'node:crypto'
 import { KeyError } from '../errors/errors.js'
 import { deriveKey } from './derive-key.js'
-import { formatFingerprint, makeEncryptionKey, type EncryptionKey } from './encryption-key.js'
+import { makeEncryptionKey, type EncryptionKey } from './encryption-key.js'
+import { formatFingerprint } from './fingerprint.js'
 import { damaged, type KeyFile } from './key-file.js'
 
 /** Bytes of a password; shorter ones the vendor's client never lets pass. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { formatFingerprint, makeEncryptionKey, parseFingerprint } from '#src/keys/encryption-key.js'
+import { makeEncryptionKey } from '#src/keys/encryption-key.js'
+import { formatFingerprint } from '#src/keys/fingerprint.js'
 import { KeyRing } from '#src/keys/key-ring.js'
 import { TEST_FINGERPRINT } from '../support/key-writer.js'
 
@@ -19,14 +20,6 @@ test('the bytes it was made of are zeroed, also when they are no key', () => {
   const short = Uint8Array.of(1, 2, 3)
   expect(() => makeEncryptionKey(short)).toThrow()
   expect(short).toEqual(new Uint8Array(3))
-})
-
-test('a fingerprint with colons, without, in capitals, and what is none', () => {
-  const digits = TEST_FINGERPRINT.replaceAll(':', '')
-  expect(parseFingerprint(TEST_FINGERPRINT)).toBe(digits)
-  expect(parseFingerprint(digits.toUpperCase())).toBe(digits)
-  expect(parseFingerprint(digits.slice(1))).toBeUndefined()
-  expect(parseFingerprint('')).toBeUndefined()
 })
 
 describe('a ring of keys', () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { parseKeyFile } from '#src/keys/key-file.js'
 import { parseMasterKey, unlockMasterKey } from '#src/keys/master-key.js'
 import { openKeyFile, unlockKeyFile } from '#src/keys/unlock-key.js'
-import { formatFingerprint } from '#src/keys/encryption-key.js'
+import { formatFingerprint } from '#src/keys/fingerprint.js'
 import { keyFileFields, TEST_FINGERPRINT } from '../support/key-writer.js'
 import { generateRsaPair } from '../support/rsa-pair.js'
 

@@ -9,6 +9,7 @@ import { isDamaged, isUnchecked, type CheckedFile, type CheckedSnapshot, type Ch
 import { isPbsfsError, SourceError, UsageError } from '../../errors/errors.js'
 import { silentLog } from '../../errors/log.js'
 import { decodeSecrets } from '../../keys/secrets.js'
+import { deriveKeys } from '../../keys/usable-keys.js'
 import { ChunkInventory } from '../../source/chunk-inventory.js'
 import type { SnapshotRef } from '../../source/datastore.js'
 import { SERVER_RUNTIME_DIR } from '../../source/lock-files.js'
@@ -101,7 +102,7 @@ async function checkOne(args: CheckArguments, context: CommandContext, source: S
     for (const { snapshot } of (await listSnapshots(store, selector)).snapshots) snapshots.set(nameOf(snapshot), snapshot)
   }
   const progress = new Progress()
-  const verifier = args.read ? new ChunkVerifier(store, availableParallelism(), decodeSecrets(await readSecrets({ ...args, options: [] }, context)), silentLog) : undefined
+  const verifier = args.read ? new ChunkVerifier(store, availableParallelism(), await deriveKeys(decodeSecrets(await readSecrets({ ...args, options: [] }, context))), silentLog) : undefined
   const alive = setInterval(() => undefined, 60_000)
   try {
     const inventory = new ChunkInventory(path)
