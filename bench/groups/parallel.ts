@@ -3,7 +3,7 @@ import type { Bench } from '../measure/bench.js'
 import type { Group } from '../measure/group.js'
 import { childProgram, readFigures, timeShell } from '../measure/programs.js'
 import { BIG_NAME } from '../writer/tree-plan.js'
-import { archiveSubject } from './subjects.js'
+import { archiveSubject, type Subject } from './subjects.js'
 
 const READERS = 4
 const MiB = 1024 * 1024
@@ -40,35 +40,56 @@ async function probeStats(bench: Bench, root: string): Promise<StatProbe> {
   }
 }
 
-/** Four readers at once, each with a quarter of the big file, while others ask for attributes. */
+/** MB/s of all who read the big file of a fresh mount; `beside`: what else is done meanwhile. */
+async function readBy(subject: Subject, readers: readonly string[], bytes: number, beside?: (root: string, read: () => Promise<void>) => Promise<void>): Promise<number> {
+  const { root, end } = await subject.open()
+  try {
+    let seconds = 0
+    const read = async (): Promise<void> => void (seconds = await timeShell(`${readers.join(' ')} wait`, root))
+    await (beside === undefined ? read() : beside(root, read))
+    return bytes / MB / seconds
+  } finally {
+    await end()
+  }
+}
+
+/** One reader and four at once, each with a quarter of the big file; then four while others ask for attributes. */
 export function parallelGroup(bench: Bench): Group {
   const subject = archiveSubject(bench, 'split')
   const quarter = Math.floor(bench.params.tree.bigBytes / READERS / MiB)
-  const readers = Array.from({ length: READERS }, (_, i) => {
-    return `dd if=${BIG_NAME} of=/dev/null bs=1M skip=${i * quarter} count=${quarter} status=none &`
-  })
+  const bytes = quarter * READERS * MiB
+  const reader = (skip: number, count: number): string => `dd if=${BIG_NAME} of=/dev/null bs=1M skip=${skip} count=${count} status=none &`
+  const four = Array.from({ length: READERS }, (_, i) => reader(i * quarter, quarter))
+  const { parts } = subject
   return {
     name: 'parallel',
-    share: 6,
+    share: 8,
     runs: bench.params.runs,
     cases: [
       {
-        rows: [{ id: 'parallel/read', unit: 'MB/s' }, { id: 'parallel/stat-p99', unit: 'ms' }],
-        parts: subject.parts,
+        rows: [{ id: 'parallel/one', unit: 'MB/s' }],
+        parts,
+        measure: async (record) => record('parallel/one', await readBy(subject, [reader(0, READERS * quarter)], bytes)),
+      },
+      {
+        rows: [{ id: 'parallel/four', unit: 'MB/s' }],
+        parts,
+        measure: async (record) => record('parallel/four', await readBy(subject, four, bytes)),
+      },
+      {
+        rows: [{ id: 'parallel/four-beside-stat', unit: 'MB/s' }, { id: 'parallel/stat-p99', unit: 'ms' }],
+        parts,
         measure: async (record) => {
-          const { root, end } = await subject.open()
-          try {
+          const speed = await readBy(subject, four, bytes, async (root, read) => {
             const probe = await probeStats(bench, root)
             try {
               probe.start()
-              const seconds = await timeShell(`${readers.join(' ')} wait`, root)
-              record('parallel/read', (quarter * READERS * MiB) / MB / seconds)
+              await read()
             } finally {
               record('parallel/stat-p99', await probe.finish())
             }
-          } finally {
-            await end()
-          }
+          })
+          record('parallel/four-beside-stat', speed)
         },
       },
     ],

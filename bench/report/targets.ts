@@ -98,8 +98,8 @@ export function targetsOf({ growth, cacheBytes, tree }: Params): Target[] {
       against: [`random/decode-${name}`], kind: 'most', bound: 1.2, ratio: quotient,
     })),
     {
-      work: 'four readers at once, of one', row: 'parallel/read',
-      against: ['seq/split/cold'], kind: 'least', bound: 1, ratio: quotient,
+      work: 'four readers at once, of one', row: 'parallel/four',
+      against: ['parallel/one'], kind: 'least', bound: 1, ratio: quotient,
     },
     { work: 'stat meanwhile, 99th percentile, ms', row: 'parallel/stat-p99', against: [], kind: 'most', bound: 5, ratio: (of) => of },
     { work: 'mount to first answer, s', row: 'start/archive', against: [], kind: 'most', bound: 0.3, ratio: (of) => of },
