@@ -75,6 +75,11 @@ export class ArchiveRoot extends VirtualNode {
     return archive instanceof Error || archive.pxar.split
   }
 
+  /** Those of the directory in the archive, too. */
+  override mayHaveXattr(): boolean {
+    return true
+  }
+
   override async xattrs(): Promise<Xattrs> {
     const archive = await this.#tryOpen()
     const all = new Map(this.opener.xattrs ?? [])

@@ -141,7 +141,8 @@ export class MountTree implements Tree {
   getxattr(node: NodeId, name: Uint8Array): MaybePromise<Uint8Array | undefined> {
     const archive = this.#archive(node)
     if (archive !== undefined) return guarded(archive.guard, () => archive.getxattr(node, name))
-    return later(this.#xattrs(node), (all) => all.get(keyOf(name)))
+    const key = keyOf(name)
+    return this.#virtual(node).mayHaveXattr(key) ? later(this.#xattrs(node), (all) => all.get(key)) : undefined
   }
 
   listxattr(node: NodeId): MaybePromise<Uint8Array[]> {

@@ -1,6 +1,7 @@
 import { NodeError } from '../errors/errors.js'
 import type { SnapshotGuard } from './snapshot-hold.js'
 import type { WritableDisk } from './writable-disk.js'
+import { OWN_PREFIX } from './xattr-names.js'
 import { emptyAttr, type Attr, type Content, type DirSink, type Entry, type MaybePromise, type NodeId } from './tree.js'
 
 /** Validity of what lies above the archives, in seconds; with LISTING_MS, a change shows within a second. */
@@ -80,6 +81,11 @@ export abstract class VirtualNode {
   /** False: names and sizes in the directory lie between contents. */
   isQuickToWalk(): MaybePromise<boolean> {
     return true
+  }
+
+  /** False: `xattrs` never has this name. `ls -l` and copy tools ask each file for several that nothing of ours has. */
+  mayHaveXattr(key: string): boolean {
+    return key.startsWith(OWN_PREFIX)
   }
 
   xattrs(): MaybePromise<Xattrs> {

@@ -1,3 +1,6 @@
+/** What the names of all of ours begin with. */
+export const OWN_PREFIX = 'user.pbs.'
+
 /**
  * The extended attributes that pbsfs adds of its own; docs/cli.md says what each holds. Archives
  * bring their own attributes, which are shown as they are.
