@@ -1,10 +1,13 @@
 import { writevSync } from 'node:fs'
 import type { DirectReply } from '../bytes/read-at.js'
 import type { ChunkMemory } from '../cache/chunk-cache.js'
-import { replaceFields } from '../errors/errors.js'
+import { AbortedError, replaceFields } from '../errors/errors.js'
 import type { Answer } from '../workers/messages.js'
 import type { ChunkHolder, ChunkLoader, ChunkRef, ChunkWaiter } from './chunk-loader.js'
 import { zeroViews } from './zeros.js'
+
+/** How the write of a reply fails that nobody waits for: its request was withdrawn, or the mount has gone. */
+const GONE: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'ECONNABORTED'])
 
 /** Bytes `[from, to)` of a chunk; a part without chunk is zeros. `offset`: in the stream, for messages. */
 export interface DeliveryPart {
@@ -109,7 +112,8 @@ export class Delivery implements ChunkHolder {
     try {
       writevSync(this.#fd, views)
     } catch (error) {
-      this.#fail(error)
+      const gone = GONE.has((error as NodeJS.ErrnoException).code ?? '')
+      this.#fail(gone ? new AbortedError('the caller went away', {}, { cause: error }) : error)
       return
     }
     this.#end(() => this.#reply.done())

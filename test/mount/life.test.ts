@@ -1,7 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { DatastoreWriter } from '../support/datastore-writer.js'
 import { exampleStore, repoDir } from '../support/golden.js'
 import { isRunning, mountsBelow, MountRig, waitUntil, type Mounted } from '../support/mount-rig.js'
 import { describeWith } from '../support/needs.js'
@@ -60,6 +62,23 @@ describeWith({ fuse: true }, 'the end of a mount', () => {
     await kill(mounted, 'SIGTERM')
     expect(rig.remains()).toEqual([])
     expect(readdirSync(rig.at('mnt'))).toEqual([])
+  })
+
+  it('while the kernel still reads ahead leaves nothing in the log but the end', async () => {
+    const store = new DatastoreWriter(rig.at('store'))
+    const snapshot = store.snapshot({ type: 'vm', id: '1' }, '2026-01-02T00:00:00Z')
+    snapshot.addImage('disk.img.fidx', randomBytes(32 << 20), 512 << 10)
+    snapshot.finish()
+    // Each READ waits for several chunks, and so for the session.
+    for (let round = 0; round < 8; round++) {
+      const mounted = await rig.mountForeground(store.path)
+      const file = openSync(join(mounted.path, 'vm/1/latest/disk.img'), 'r')
+      for (let i = 0; i < 3; i++) readSync(file, Buffer.alloc(1 << 20))
+      closeSync(file)
+      mounted.kill('SIGINT')
+      expect(await mounted.ended).toBe(0)
+      expect(mounted.err).not.toMatch(/bug|error|refused/)
+    }
   })
 
   it('`umount` ends it and waits until it has ended', async () => {
