@@ -27,7 +27,7 @@ async function join(program) {
   const build = await rolldown({ input: { [name]: `${dist}${program}.js` }, platform: 'node', external: (id) => !/^[./]/.test(id) })
   try {
     // Nothing is shared between programs, so that each loads as few files as it can; comments are a fifth of what would be parsed.
-    await build.write({ dir: bundle, format: 'esm', comments: false, entryFileNames: '[name].js', chunkFileNames: `${name}-[name]-[hash].js` })
+    await build.write({ dir: bundle, format: 'esm', comments: false, entryFileNames: '[name].js', chunkFileNames: `${name}-[name].js` })
   } finally {
     await build.close()
   }
