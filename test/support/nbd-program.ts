@@ -40,13 +40,21 @@ export function nbdPrograms(): (args: readonly string[], env?: NodeJS.ProcessEnv
     children.push(child)
     let out = ''
     let err = ''
-    child.stdout.on('data', (bytes: Buffer) => (out += bytes.toString()))
     const closed = once(child, 'close')
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`nbd does not serve: ${err}`)), START_MS)
+      // The line on stderr is written last, and may all the same be read before the lines on stdout.
+      const look = (): void => {
+        const serving = /^serving (?:one|(\d+)) exports?, /m.exec(err)
+        if (serving !== null && out.split('\n').length > Number(serving[1] ?? 1)) resolve(clearTimeout(timer))
+      }
+      child.stdout.on('data', (bytes: Buffer) => {
+        out += bytes.toString()
+        look()
+      })
       child.stderr.on('data', (bytes: Buffer) => {
         err += bytes.toString()
-        if (/^serving /m.test(err)) resolve(clearTimeout(timer))
+        look()
       })
       void closed.then(() => reject(new Error(`nbd ended with ${child.exitCode}: ${err}`)))
     })
