@@ -38,8 +38,11 @@ export interface ReadAt {
    */
   share?(offset: number, length: number): SharedRange | undefined
 
-  /** A reader got these bytes through `peek`: the stream may load what comes next. Ends the life of views from `peek`. */
-  noteRead?(offset: number, length: number): void
+  /**
+   * A reader got these bytes through `peek`: the stream may load what comes next, and forget what lies behind them unless they will be
+   * read `again`. Ends the life of views from `peek`.
+   */
+  noteRead?(offset: number, length: number, again?: boolean): void
 
   /**
    * What lies at `offset` will be read soon: the stream may begin to load it. Returns where the piece

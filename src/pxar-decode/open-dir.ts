@@ -113,8 +113,8 @@ class DirReader {
         }
       }
       i = await this.#takeWindow(i, bytes, start, peeked)
-      // Not before: what it loads may take the place of what was looked at.
-      this.#meta.noteRead?.(start, until - start)
+      // Not before: what it loads may take the place of what was looked at. Folders below lie between the children.
+      this.#meta.noteRead?.(start, until - start, true)
     }
   }
 

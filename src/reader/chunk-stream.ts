@@ -146,10 +146,11 @@ export class ChunkStream implements ReadAt {
     return { offset: chunk.offset + offset - this.#index.startOf(i), release: this.#loader.pin(ref) }
   }
 
-  noteRead(offset: number, length: number): void {
+  noteRead(offset: number, length: number, again = false): void {
     if (!this.#sequential.note(offset, length)) return
     const current = this.#chunkAt(offset + length - 1)
     this.#loadAhead(current)
+    if (again) return
     for (let i = Math.max(0, this.#index.chunkAt(offset) - 1 - LAG); i < current - LAG; i++) {
       if (!this.#isZero(i) && !this.#isPending(i)) this.#loader.retire(this.#ref(i))
     }

@@ -40,8 +40,8 @@ export class ReopeningStream implements ReadAt {
     return this.#opened()?.share(offset, length)
   }
 
-  noteRead(offset: number, length: number): void {
-    this.#opened()?.noteRead(offset, length)
+  noteRead(offset: number, length: number, again?: boolean): void {
+    this.#opened()?.noteRead(offset, length, again)
   }
 
   expect(offset: number): number {

@@ -75,8 +75,8 @@ export class ZeroFilledStream implements ReadAt {
     return this.#stream.share?.(offset, length)
   }
 
-  noteRead(offset: number, length: number): void {
-    this.#stream.noteRead?.(offset, length)
+  noteRead(offset: number, length: number, again?: boolean): void {
+    this.#stream.noteRead?.(offset, length, again)
   }
 
   /** As they were backed up, whatever is left of them. */

@@ -137,9 +137,9 @@ export class ExtentStream implements ReadAt {
     return sum
   }
 
-  noteRead(offset: number, length: number): void {
+  noteRead(offset: number, length: number, again?: boolean): void {
     const i = this.#at(offset)
-    if (i < this.#ends.length && offset + length <= this.#ends[i]!) this.#extents[i]!.stream?.noteRead?.(this.#inside(i, offset), length)
+    if (i < this.#ends.length && offset + length <= this.#ends[i]!) this.#extents[i]!.stream?.noteRead?.(this.#inside(i, offset), length, again)
   }
 
   prepare(): Promise<void> | undefined {

@@ -210,6 +210,19 @@ test('what a sequential reader has gone past leaves the cache, what others use s
   closeSync(fd)
 })
 
+test('what will be read again stays, though it was read in order', async () => {
+  rig = new ChunkRig({ cacheBytes: 8 << 20 })
+  const pieces = Array.from({ length: 40 }, (_, i) => noise(100_000, 2 * i + 1))
+  const stream = rig.dynamic(pieces)
+  for (let offset = 0; offset < 4_000_000; offset += 50_000) {
+    await stream.read(offset, 50_000)
+    stream.noteRead(offset, 50_000, true)
+  }
+  expect(rig.cache.stats().chunks).toBe(40)
+  for (let offset = 0; offset < 4_000_000; offset += 50_000) stream.noteRead(offset, 50_000)
+  expect(rig.cache.stats().chunks).toBeLessThan(20)
+})
+
 test('after the pool is closed a read fails by name', async () => {
   rig = new ChunkRig({ threads: 1 })
   const stream = rig.dynamic(PIECES)
