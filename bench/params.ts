@@ -22,9 +22,9 @@ export interface Params {
 const SMALL = { smallest: 200, largest: 16_000 }
 
 export const FULL: Params = {
-  tree: { bigBytes: GiB, folders: 600, filesPerFolder: 100, ...SMALL },
+  tree: { bigBytes: 2 * GiB, folders: 600, filesPerFolder: 100, ...SMALL },
   wide: { bigBytes: 0, folders: 60, filesPerFolder: 1000, ...SMALL },
-  imageBytes: GiB,
+  imageBytes: 2 * GiB,
   snapshots: 10_000,
   randomReads: 250,
   growth: [1_000, 100_000, 1_000_000],

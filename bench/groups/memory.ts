@@ -14,7 +14,7 @@ export function memoryGroup(bench: Bench): Group {
   const { tree, imageBytes, randomReads } = bench.params
   return {
     name: 'memory',
-    share: 6,
+    share: 7,
     runs: 1,
     cases: [
       {

@@ -63,7 +63,7 @@ export function parallelGroup(bench: Bench): Group {
   const { parts } = subject
   return {
     name: 'parallel',
-    share: 8,
+    share: 10,
     runs: bench.params.runs,
     cases: [
       {

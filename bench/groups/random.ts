@@ -77,5 +77,5 @@ export function randomGroup(bench: Bench, foreign: readonly Subject[]): Group {
     ...(bench.canMap ? [mapCase(bench)] : []),
     ...foreign.map((subject) => readCase(bench, subject, BIG_NAME, tree.bigBytes)),
   ]
-  return { name: 'random', share: 14, runs, cases }
+  return { name: 'random', share: 16, runs, cases }
 }

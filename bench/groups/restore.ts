@@ -28,7 +28,7 @@ export function restoreGroup(bench: Bench, foreign: readonly ForeignRestore[]): 
     { name: 'image', parts: [parts.image], command: restore(`${PLACES.store(bench.folder)}::vm/image/latest/${IMAGE_NAME}`) },
     ...foreign.map(({ name, command }) => ({ name, parts: [parts.plain], command, mostRuns: 2 })),
   ]
-  return { name: 'restore', share: 12, runs: Math.ceil(bench.params.runs / 2), cases: ways.map((way) => caseOf(bench, way)) }
+  return { name: 'restore', share: 10, runs: Math.ceil(bench.params.runs / 2), cases: ways.map((way) => caseOf(bench, way)) }
 }
 
 function caseOf(bench: Bench, { name, parts, command, mostRuns }: Way): Case {

@@ -119,5 +119,5 @@ export function sequentialGroup(bench: Bench, foreign: readonly Subject[]): Grou
     ...(bench.canCopyNbd ? [nbdCase(bench)] : []),
     ...foreign.map((subject) => readCase(subject, BIG_NAME, tree.bigBytes)),
   ]
-  return { name: 'seq', share: 22, runs, cases }
+  return { name: 'seq', share: 40, runs, cases }
 }

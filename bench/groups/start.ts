@@ -30,7 +30,7 @@ export function startGroup(bench: Bench): Group {
   const parts = baseParts(bench.params)
   return {
     name: 'start',
-    share: 8,
+    share: 5,
     runs: bench.params.runs,
     cases: [
       startCase(bench, archiveSource(bench, 'split'), parts.split, 'start/archive', {}),

@@ -48,7 +48,7 @@ export function findGroup(bench: Bench, foreign: readonly Subject[]): Group {
     plainSubject(bench), archiveSubject(bench, 'split'), archiveSubject(bench, 'classic'),
     plainSubject(bench, 'plain-wide'), archiveSubject(bench, 'wide'), ...foreign,
   ] // prettier-ignore
-  return { name: 'find', share: 8, runs: bench.params.runs, cases: subjects.map((subject) => caseOf(work, subject)) }
+  return { name: 'find', share: 14, runs: bench.params.runs, cases: subjects.map((subject) => caseOf(work, subject)) }
 }
 
 export function tarGroup(bench: Bench, foreign: readonly Subject[]): Group {
@@ -63,7 +63,7 @@ export function tarGroup(bench: Bench, foreign: readonly Subject[]): Group {
     plainSubject(bench), archiveSubject(bench, 'split'), archiveSubject(bench, 'classic'), openSubject(bench),
     plainSubject(bench, 'plain-wide'), archiveSubject(bench, 'wide'), ...foreign,
   ] // prettier-ignore
-  return { name: 'tar', share: 20, runs: bench.params.runs, cases: subjects.map((subject) => caseOf(work, subject)) }
+  return { name: 'tar', share: 14, runs: bench.params.runs, cases: subjects.map((subject) => caseOf(work, subject)) }
 }
 
 export function copyGroup(bench: Bench, foreign: readonly Subject[]): Group {
@@ -83,5 +83,5 @@ export function copyGroup(bench: Bench, foreign: readonly Subject[]): Group {
     },
   }
   const subjects = [plainSubject(bench), archiveSubject(bench, 'split'), archiveSubject(bench, 'classic'), ...foreign]
-  return { name: 'cp', share: 14, runs: Math.ceil(bench.params.runs / 2), cases: subjects.map((subject) => caseOf(work, subject)) }
+  return { name: 'cp', share: 8, runs: Math.ceil(bench.params.runs / 2), cases: subjects.map((subject) => caseOf(work, subject)) }
 }
